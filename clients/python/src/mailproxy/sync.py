@@ -1,0 +1,236 @@
+"""The client for threads. `mailproxy.aio` is its twin: the same calls with `await`."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Self, Unpack
+
+from mailproxy import accounts, environment
+from mailproxy.accounts import AccountFields
+from mailproxy.channel import Tls
+from mailproxy.errors import MailProxyError
+from mailproxy.message import Message, to_request, to_request_or_error
+from mailproxy.resume import WatchPosition, report_position
+from mailproxy.submission import Submission
+from mailproxy.sync_connection import SyncConnection
+from mailproxy.sync_reports import Reports
+from mailproxy.sync_submitting import SyncSubmitting
+from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2
+
+
+class MailProxyClient:
+    """A client of one server, for as many threads as there are; close it, or use `with`.
+
+    `timeout`: seconds that a call may take in all, retries included, unless it says
+    otherwise. `retry`: repeat calls that no server took. `coalesce`: let concurrent
+    submissions travel together. Nothing is connected before the first call, and a child made
+    by fork (gunicorn, Celery) gets a connection of its own.
+    """
+
+    def __init__(
+        self,
+        target: str = environment.DEFAULT_TARGET,
+        token: str | None = None,
+        *,
+        tls: Tls = None,
+        timeout: float = 10.0,
+        retry: bool = True,
+        coalesce: bool = True,
+    ) -> None:
+        self._connection = SyncConnection(target, token, tls, timeout, retry)
+        self._submitting = SyncSubmitting(self._connection, coalesce)
+
+    @classmethod
+    def from_env(cls, *, timeout: float = 10.0, retry: bool = True, coalesce: bool = True) -> Self:
+        """Make a client from MAILPROXY_TARGET, MAILPROXY_TLS, and MAILPROXY_TOKEN or
+        MAILPROXY_TOKEN_FILE, or else the token that a server on this machine left for its user.
+        """
+        return cls(
+            environment.target(),
+            environment.token(),
+            tls=environment.tls(),
+            timeout=timeout,
+            retry=retry,
+            coalesce=coalesce,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls that are under way fail."""
+        self._connection.close()
+
+    def submit(self, *, timeout: float | None = None, **message: Unpack[Message]) -> Submission:
+        """Queue one message durably; its fields are those of `Message`."""
+        return self.submit_request(to_request(message), timeout=timeout)
+
+    def submit_request(
+        self, request: message_pb2.SubmitMessageRequest, *, timeout: float | None = None
+    ) -> Submission:
+        """Queue one message durably, given as protobuf."""
+        (result,) = self.submit_many([request], timeout=timeout)
+        if isinstance(result, MailProxyError):
+            raise result
+        return result
+
+    def submit_many(
+        self,
+        messages: Iterable[Message | message_pb2.SubmitMessageRequest],
+        *,
+        timeout: float | None = None,
+    ) -> list[Submission | MailProxyError]:
+        """Queue many messages; each stands for itself, and errors are returned, not raised."""
+        requests = [to_request_or_error(message) for message in messages]
+        sent = [request for request in requests if not isinstance(request, MailProxyError)]
+        answers = iter(self._submitting.submit(sent, timeout))
+        results: list[Submission | MailProxyError] = []
+        for request in requests:
+            if isinstance(request, MailProxyError):
+                results.append(request)
+                continue
+            answer = next(answers)
+            if isinstance(answer, MailProxyError):
+                answer.metadata = {"request_id": request.request_id, **answer.metadata}
+                results.append(answer)
+            else:
+                results.append(Submission(self, request.request_id, answer))
+        return results
+
+    def watch(
+        self, message_id: str = "", *, request_id: str = "", timeout: float | None = None
+    ) -> Reports:
+        """Iterate over one message's reports, from its first on, until all recipients are final."""
+        request = message_pb2.WatchMessageRequest(message_id=message_id)
+        if request_id:
+            request.request_id = request_id
+        return Reports(
+            self._connection,
+            lambda stubs: stubs.messages.WatchMessage,
+            WatchPosition(request),
+            timeout,
+        )
+
+    def delivery_reports(
+        self,
+        start: str | datetime = "earliest",
+        *,
+        account: str = "",
+        message_ids: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        events: Iterable[str | int] = (),
+        follow: bool = True,
+    ) -> Reports:
+        """Iterate over delivery reports without end, going on after every break where it was.
+
+        `start`: "earliest" (that is kept), "now", a time, or a cursor. `events`: names as
+        "sent". `follow` false: end when there is nothing more.
+        """
+        selector = delivery_pb2.Selector(account_id=account, message_ids=message_ids, labels=labels)
+        position = report_position(start, selector, events, follow)
+        return Reports(
+            self._connection, lambda stubs: stubs.reports.StreamDeliveryReports, position, None
+        )
+
+    def get_message(
+        self,
+        message_id: str = "",
+        *,
+        request_id: str = "",
+        include_attempts: bool = False,
+        timeout: float | None = None,
+    ) -> message_pb2.GetMessageResponse:
+        """Read one message and where its recipients stand; with the SMTP dialogues if asked."""
+        request = message_pb2.GetMessageRequest(
+            message_id=message_id, request_id=request_id, include_attempts=include_attempts
+        )
+        return self._connection.call(lambda s: s.messages.GetMessage, request, timeout)
+
+    def create_account(
+        self, account_id: str, *, timeout: float | None = None, **fields: Unpack[AccountFields]
+    ) -> account_pb2.Account:
+        """Create an account."""
+        return self._manage(accounts.creation(account_id, fields), timeout)
+
+    def update_account(
+        self,
+        account_id: str,
+        *,
+        allow_missing: bool = False,
+        etag: str = "",
+        timeout: float | None = None,
+        **fields: Unpack[AccountFields],
+    ) -> account_pb2.Account:
+        """Change exactly the given fields; with `allow_missing`, create it if there is none."""
+        request = accounts.change(account_id, fields, allow_missing=allow_missing, etag=etag)
+        return self._manage(request, timeout)
+
+    def delete_account(
+        self, account_id: str, *, force: bool = False, etag: str = "", timeout: float | None = None
+    ) -> account_pb2.Account:
+        """Delete an account and give its last state; with `force`, fail what is queued for it."""
+        return self._manage(accounts.deletion(account_id, force=force, etag=etag), timeout)
+
+    def get_account(
+        self, account_id: str = "", *, timeout: float | None = None
+    ) -> account_pb2.Account:
+        """Read an account, or the default one."""
+        request = account_pb2.GetAccountRequest(account_id=account_id)
+        response = self._connection.call(lambda s: s.accounts.GetAccount, request, timeout)
+        return response.account
+
+    def list_accounts(self, *, timeout: float | None = None) -> list[account_pb2.Account]:
+        """Read all accounts, by account_id."""
+        request = account_pb2.ListAccountsRequest()
+        found: list[account_pb2.Account] = []
+        while True:
+            page = self._connection.call(lambda s: s.accounts.ListAccounts, request, timeout)
+            found.extend(page.accounts)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    def verify_account(
+        self, account_id: str, *, timeout: float | None = 60.0
+    ) -> account_pb2.VerifyAccountResponse:
+        """Let the server connect to the account's relay, log in and hang up."""
+        request = account_pb2.VerifyAccountRequest(account_id=account_id)
+        return self._connection.call(lambda s: s.accounts.VerifyAccount, request, timeout)
+
+    def run_now(
+        self,
+        *,
+        account: str = "",
+        message_ids: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        include_retries: bool = False,
+        include_scheduled: bool = False,
+        timeout: float | None = None,
+    ) -> int:
+        """Make what matches due now; give how many deliveries that were."""
+        request = queue_pb2.RunNowRequest(
+            selector=delivery_pb2.Selector(
+                account_id=account, message_ids=message_ids, labels=labels
+            ),
+            include_retries=include_retries,
+            include_scheduled=include_scheduled,
+        )
+        response = self._connection.call(lambda s: s.queue.RunNow, request, timeout)
+        return response.made_due
+
+    def queue_status(
+        self, account: str = "", *, timeout: float | None = None
+    ) -> queue_pb2.GetQueueStatusResponse:
+        """Count what waits, by account, and name the dispatchers."""
+        request = queue_pb2.GetQueueStatusRequest(account_id=account)
+        return self._connection.call(lambda s: s.queue.GetQueueStatus, request, timeout)
+
+    def _manage(
+        self, request: account_pb2.ManageAccountRequest, timeout: float | None
+    ) -> account_pb2.Account:
+        response = self._connection.call(
+            lambda s: s.accounts.ManageAccount, request, timeout, accounts.repeatable(request)
+        )
+        return response.account

@@ -1,0 +1,192 @@
+"""The accounts of all tenants: made, changed, deleted and read, each in one transaction.
+
+Changes of one tenant's accounts go one after another (its row is locked), so that the default
+is always one; each raises revision and generation and is announced on `rows.CHANNEL`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from mailproxy_server.accounts import rows
+from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.vault import Vault
+from mailproxy_server.mail.errors import CallerError
+
+NAMED = 10
+"""How many account ids an error names."""
+
+Change = Callable[[Account], Mapping[str, Any]]
+"""Given the account as it is, gives the fields to change; may raise CallerError."""
+
+
+class Accounts:
+    """Accounts in the database of `engine`, their passwords sealed by `vault`.
+
+    Fields are given by the names of `Account`, and "password" (clear; "" for none). With
+    `validate_only` all is done and then rolled back. Errors: ACCOUNT_EXISTS, ACCOUNT_NOT_FOUND,
+    ETAG_MISMATCH.
+    """
+
+    def __init__(self, engine: AsyncEngine, vault: Vault):
+        self._engine = engine
+        self._vault = vault
+
+    async def create(
+        self,
+        tenant_id: UUID,
+        account_id: str,
+        fields: Mapping[str, Any],
+        *,
+        validate_only: bool = False,
+    ) -> Account:
+        """Make an account; the tenant's first one becomes its default."""
+        columns = self._columns(tenant_id, account_id, fields)
+        async with self._changing(tenant_id, validate_only) as connection:
+            if not await rows.any_live(connection, tenant_id):
+                columns["is_default"] = True
+            if columns["is_default"]:
+                await rows.clear_default(connection, tenant_id, but=account_id)
+            row = await rows.add(connection, tenant_id, account_id, columns)
+            if row is None:
+                raise CallerError(
+                    "ACCOUNT_EXISTS",
+                    f"the account {account_id} exists; update it, or choose another account_id",
+                )
+            await rows.announce(connection, tenant_id, account_id)
+        return rows.account_of(row)
+
+    async def update(
+        self,
+        tenant_id: UUID,
+        account_id: str,
+        change: Change,
+        etag: str = "",
+        *,
+        validate_only: bool = False,
+    ) -> Account:
+        """Change fields; a true `is_default` takes the default from the account that has it.
+
+        Nothing to change changes nothing, the etag included.
+        """
+        async with self._changing(tenant_id, validate_only) as connection:
+            account = await self._current(connection, tenant_id, account_id, etag)
+            columns = self._columns(tenant_id, account_id, change(account))
+            if not columns:
+                return account
+            if columns.get("is_default"):
+                await rows.clear_default(connection, tenant_id, but=account_id)
+            row = await rows.change(connection, tenant_id, account_id, columns)
+            await rows.announce(connection, tenant_id, account_id)
+        return rows.account_of(row)
+
+    async def delete(
+        self, tenant_id: UUID, account_id: str, etag: str = "", *, validate_only: bool = False
+    ) -> Account:
+        """Delete an account and give its last state; the default moves nowhere.
+
+        The row stays, without its password, for those who look at its messages.
+        """
+        gone = {"deleted_at": func.now(), "is_default": False, "password_sealed": None}
+        async with self._changing(tenant_id, validate_only) as connection:
+            last = await self._current(connection, tenant_id, account_id, etag)
+            await rows.change(connection, tenant_id, account_id, gone)
+            await rows.announce(connection, tenant_id, account_id)
+        return last
+
+    async def get(self, tenant_id: UUID, account_id: str = "") -> Account:
+        """Read an account; "" reads the default one."""
+        async with self._engine.connect() as connection:
+            return await self._current(connection, tenant_id, account_id)
+
+    async def find(self, tenant_id: UUID, account_id: str) -> Account | None:
+        """Read an account ("" the default one), or give None when there is none."""
+        async with self._engine.connect() as connection:
+            row = await rows.read(connection, tenant_id, account_id)
+        return None if row is None else rows.account_of(row)
+
+    async def list(self, tenant_id: UUID, after: str = "", limit: int = 100) -> list[Account]:
+        """Read up to `limit` accounts that follow `after`, by account_id."""
+        async with self._engine.connect() as connection:
+            page = await rows.read_page(connection, tenant_id, after, limit)
+        return [rows.account_of(row) for row in page]
+
+    async def credentials(self, tenant_id: UUID, account_id: str) -> tuple[Account, str] | None:
+        """Read an account and its password ("" without one); None when it is gone.
+
+        Raises `VaultError` when the password was sealed with another key.
+        """
+        async with self._engine.connect() as connection:
+            row = await rows.read(connection, tenant_id, account_id)
+        if row is None:
+            return None
+        sealed = row.password_sealed
+        context = _context(tenant_id, row.account_id)
+        return rows.account_of(row), self._vault.open(context, sealed) if sealed else ""
+
+    async def missing(self, tenant_id: UUID, account_id: str) -> CallerError:
+        """Give the error for an account that is not there."""
+        async with self._engine.connect() as connection:
+            return await _missing(connection, tenant_id, account_id)
+
+    @asynccontextmanager
+    async def _changing(
+        self, tenant_id: UUID, validate_only: bool
+    ) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection, connection.begin() as transaction:
+            await rows.lock_tenant(connection, tenant_id)
+            yield connection
+            if validate_only:
+                await transaction.rollback()
+
+    async def _current(
+        self, connection: AsyncConnection, tenant_id: UUID, account_id: str, etag: str = ""
+    ) -> Account:
+        row = await rows.read(connection, tenant_id, account_id)
+        if row is None:
+            raise await _missing(connection, tenant_id, account_id)
+        account = rows.account_of(row)
+        if etag and etag != account.etag:
+            raise CallerError(
+                "ETAG_MISMATCH",
+                f"the account {account.account_id} has changed since it was read: its etag is "
+                f"{account.etag}, not {etag}; read it again and repeat the change",
+                {"etag": account.etag},
+            )
+        return account
+
+    def _columns(
+        self, tenant_id: UUID, account_id: str, fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        columns = dict(fields)
+        if "password" in columns:
+            password = columns.pop("password")
+            context = _context(tenant_id, account_id)
+            columns["password_sealed"] = self._vault.seal(context, password) if password else None
+        return columns
+
+
+async def _missing(connection: AsyncConnection, tenant_id: UUID, account_id: str) -> CallerError:
+    known = await rows.read_page(connection, tenant_id, "", NAMED + 1)
+    return not_found(account_id, [one.account_id for one in known])
+
+
+def not_found(account_id: str, known: list[str]) -> CallerError:
+    """Give the error for an account that is not there; `known` are ids of those that are."""
+    if not known:
+        words = "there is no account yet; create one with `mailproxy account set <id> --host …`"
+    else:
+        names = ", ".join(known[:NAMED]) + (", …" if len(known) > NAMED else "")
+        wanted = account_id or "<id>"
+        how = f"`mailproxy account set {wanted} …`" + ("" if account_id else " --default")
+        words = f"known accounts: {names}; create it with {how}"
+    what = f"no account {account_id}" if account_id else "no default account, and none was named"
+    return CallerError("ACCOUNT_NOT_FOUND", f"{what}; {words}")
+
+
+def _context(tenant_id: UUID, account_id: str) -> str:
+    return f"{tenant_id}/{account_id}/password"

@@ -1,0 +1,141 @@
+"""The dispatcher's process: builds its parts, wires them, and ends them in order."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.accounts import Accounts
+from mailproxy_server.accounts.vault import VaultError
+from mailproxy_server.app import resources
+from mailproxy_server.app.lifeline import Lifeline
+from mailproxy_server.app.resources import Resources
+from mailproxy_server.dispatcher.keeper import Keeper
+from mailproxy_server.dispatcher.lanes import Desk
+from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
+from mailproxy_server.dispatcher.relays import Load, Relays
+from mailproxy_server.dispatcher.roster import Roster
+from mailproxy_server.dispatcher.sending import Terms
+from mailproxy_server.dispatcher.settler import Settler
+from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.policy.retry import RetryPolicy
+from mailproxy_server.queue import wake
+from mailproxy_server.queue.hot import away
+from mailproxy_server.queue.settle import Settlement
+from mailproxy_server.settings import Settings
+from mailproxy_server.smtp.pool import Pool
+
+_UNUSABLE_SECONDS = 60.0
+"""Until an account whose password does not open is tried again."""
+_MARGIN = timedelta(seconds=1)
+"""Beyond intake's statement timeout: what its commit takes."""
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
+    """Claim and send until the drain; then finish what is in flight and hand the rest back."""
+    async with resources.opened(settings, database_url) as common:
+        parts = build(settings, common, database_url)
+        await parts.keeper.make_days()
+        await parts.lease.begin()
+        tasks = [
+            asyncio.create_task(part.run(), name=type(part).__name__)
+            for part in (parts.ear, parts.keeper, parts.roster)
+        ]
+        beating = asyncio.create_task(parts.lease.keep(), name="lease")
+        lifeline.ready()
+        await _until_drain(lifeline, [*tasks, beating, parts.failed])
+        for task in tasks:
+            task.cancel()
+        await parts.roster.drain(settings.drain_seconds)
+        await parts.lease.end()
+        beating.cancel()
+        await parts.relays.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a dispatcher is made of. `failed` ends with the exception of a lane that has a bug."""
+
+    lease: Lease
+    relays: Relays
+    roster: Roster
+    keeper: Keeper
+    ear: wake.Ear
+    failed: asyncio.Future[None]
+
+
+def build(settings: Settings, common: Resources, database_url: str) -> Parts:
+    """Build and wire the parts; starts nothing."""
+    pool = common.pool
+    lease = Lease(pool, this_worker(uuid4()), settings.lease_seconds)
+    worker_id = lease.worker.worker_id
+    bell = wake.Bell(pool)
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settled(batch: Sequence[Settlement], lost: int) -> None:
+        bell.ring(wake.REPORTS, {str(s.claimed.tenant_id) for s in batch})
+        roster.settled(batch)
+        if lost:
+            log.warning("settlements came after the lease was lost", count=lost)
+
+    settler = Settler(pool, worker_id, settled, settings.settle_gather_ms / 1000)
+    relays = Relays(_loader(Accounts(common.engine, common.vault)))
+    desk = Desk(
+        pool=pool,
+        worker_id=worker_id,
+        relays=relays,
+        settler=settler,
+        terms=Terms(RetryPolicy(), lease.may_dot),
+        poll_seconds=settings.poll_seconds,
+        sweep_seconds=settings.sweep_seconds,
+        margin=timedelta(seconds=settings.statement_timeout_seconds) + _MARGIN,
+        bug=_bug,
+    )
+    roster = Roster(desk, failed)
+    keeper = Keeper(pool, worker_id, settler, settings.lease_seconds / 4, _rescued)
+    ear = wake.Ear(database_url, {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed})
+    return Parts(lease, relays, roster, keeper, ear, failed)
+
+
+async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]) -> None:
+    """Wait for the drain; raise if a part of the dispatcher ends before."""
+    drain = asyncio.create_task(lifeline.until_drain())
+    done, _ = await asyncio.wait([drain, *parts], return_when=asyncio.FIRST_COMPLETED)
+    for part in done - {drain}:
+        try:
+            part.result()
+        except LeaseLost as lost:
+            log.error("the lease was lost; this process ends and a new one begins", why=str(lost))
+            raise SystemExit(3) from None
+
+
+def _loader(accounts: Accounts) -> Load:
+    async def load(tenant_id: UUID, account_id: str) -> tuple[Account, Pool] | None:
+        try:
+            found = await accounts.credentials(tenant_id, account_id)
+        except (DBAPIError, OSError, TimeoutError) as error:
+            raise away() from error
+        except VaultError as error:
+            log.error("an account cannot be used", account=account_id, why=str(error))
+            raise Unavailable("INTERNAL", str(error), _UNUSABLE_SECONDS) from error
+        if found is None:
+            return None
+        account, password = found
+        return account, Pool(resources.relay_of(account, password))
+
+    return load
+
+
+def _bug(message_id: UUID, error: Exception) -> None:
+    log.error("a message could not be attempted", message_id=str(message_id), exc_info=error)
+
+
+def _rescued(count: int) -> None:
+    log.warning("deliveries of a dead dispatcher were brought back", count=count)

@@ -1,0 +1,140 @@
+"""The front's process: builds its parts, wires them, and ends them in order."""
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from mailproxy.v1 import account_pb2, message_pb2, queue_pb2, report_pb2
+
+from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.accounts import Accounts
+from mailproxy_server.accounts.cache import AccountCache
+from mailproxy_server.accounts.tenants import Tenants, new_token
+from mailproxy_server.app import resources
+from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.app.lifeline import Lifeline
+from mailproxy_server.app.resources import Resources
+from mailproxy_server.queue import counts, wake
+from mailproxy_server.queue.hot import Pool as HotPool
+from mailproxy_server.queue.hot import connection
+from mailproxy_server.queue.intake import Intake
+from mailproxy_server.reports.tail import Tail
+from mailproxy_server.rpc.accounts import AccountsServicer, HasQueued
+from mailproxy_server.rpc.budget import Budget
+from mailproxy_server.rpc.depth import Depth
+from mailproxy_server.rpc.edge import Edge
+from mailproxy_server.rpc.faults import Faults
+from mailproxy_server.rpc.messages import Messages
+from mailproxy_server.rpc.queues import Queues
+from mailproxy_server.rpc.registry import Registry
+from mailproxy_server.rpc.reports import Reports
+from mailproxy_server.rpc.server import GrpcServer, TlsFiles
+from mailproxy_server.settings import Settings
+from mailproxy_server.smtp.pool import Pool
+from mailproxy_server.smtp.verify import Verified
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
+    """Serve gRPC until the drain."""
+    async with resources.opened(settings, database_url) as common:
+        parts = build(settings, common)
+        await _first_token(settings, parts.tenants)
+        ear = wake.Ear(
+            database_url, {wake.REPORTS: parts.tail.hint, wake.ACCOUNTS: parts.cache.changed}
+        )
+        hearing = asyncio.create_task(ear.run(), name="ear")
+        server = GrpcServer(parts.registry, reflection=settings.reflection)
+        server.bind(str(settings.grpc_listen), _tls(settings))
+        await server.start()
+        lifeline.ready()
+        await lifeline.until_drain()
+        await server.drain(settings.drain_seconds)
+        await parts.intake.close()
+        hearing.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a front is made of."""
+
+    registry: Registry
+    tenants: Tenants
+    cache: AccountCache
+    tail: Tail
+    intake: Intake
+
+
+def build(settings: Settings, common: Resources) -> Parts:
+    """Build and wire the parts; starts nothing."""
+    pool = common.pool
+    accounts, tenants = Accounts(common.engine, common.vault), Tenants(common.engine)
+    cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
+    bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
+    edge = _edge(settings, tenants)
+    messages = Messages(pool, intake, bell, cache, depth, tail, edge.faults)
+    keeper = AccountsServicer(accounts, _verify, _counter(pool), cache.invalidate)
+    registry = Registry(edge)
+    for module, name, servicer, strict in (
+        (message_pb2, "MessageService", messages, {"SubmitMessage", "WatchMessage"}),
+        (report_pb2, "ReportService", Reports(pool, tail), ()),
+        (account_pb2, "AccountService", keeper, {"ManageAccount"}),
+        (queue_pb2, "QueueService", Queues(pool, bell), ()),
+    ):
+        registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
+    return Parts(registry, tenants, cache, tail, intake)
+
+
+def _counter(pool: HotPool) -> HasQueued:
+    async def has_queued(tenant_id: UUID, account_id: str) -> int:
+        async with connection(pool) as link:
+            return await counts.queued(link, tenant_id, account_id)
+
+    return has_queued
+
+
+async def _verify(account: Account, password: str) -> Verified:
+    pool = Pool(resources.relay_of(account, password))
+    try:
+        return await pool.verify()
+    finally:
+        await pool.close()
+
+
+def _edge(settings: Settings, tenants: Tenants) -> Edge:
+    return Edge(
+        tenants.authenticate,
+        Faults(_bug),
+        Budget(settings.inflight_bytes),
+        max_request_bytes=settings.max_message_bytes,
+        max_streams=settings.max_streams,
+    )
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key)
+
+
+def _bug(bug_id: str, error: BaseException) -> None:
+    log.error("a call could not be answered", id=bug_id, exc_info=error)
+
+
+async def _first_token(settings: Settings, tenants: Tenants) -> None:
+    """On an empty database make the first tenant and its token, and write the token down."""
+    given = settings.bootstrap_token
+    if given is not None:
+        await tenants.bootstrap(given.get_secret_value())
+        return
+    if settings.bootstrap_token_file is not None:
+        await tenants.bootstrap(settings.bootstrap_token_file.read_text().strip())
+        return
+    token, data = new_token(), DataDir.open(locate(settings.data_dir))
+    if await tenants.bootstrap(token, keep=lambda: data.write_token(token)):
+        log.info(
+            "made the tenant `default`; its token is in the data directory",
+            file=str(data.path / "token"),
+        )

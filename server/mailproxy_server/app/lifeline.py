@@ -1,0 +1,71 @@
+"""Owns how a child learns that it shall drain, and says that it is ready.
+
+It drains on SIGTERM, or when the supervisor is gone (the pipe it holds ends). From then on it has
+a bounded time: past it the kernel ends the process, however stuck its loop may be.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+import signal
+from dataclasses import dataclass, field
+
+MARGIN = 3.0  # seconds past the drain after which a child is ended
+
+
+@dataclass
+class Lifeline:
+    """A child's tie to its supervisor.
+
+    `number` counts the children of a run from 0; number 0 also serves HTTP. `supervisor` is the
+    read end of a pipe that the supervisor holds, `report` the write end of one that it reads; -1
+    for a process that has no supervisor.
+    """
+
+    number: int = 0
+    supervisor: int = -1
+    report: int = -1
+    drain_seconds: float = 20.0
+    _draining: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the drain has begun."""
+        return self._draining.is_set()
+
+    async def until_drain(self) -> None:
+        """Wait until the drain begins."""
+        await self._draining.wait()
+
+    def attach(self) -> None:
+        """Begin to listen, on the running loop; call once, early."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.drain)
+        loop.add_signal_handler(signal.SIGINT, self.drain)
+        for fd in (self.supervisor, self.report):
+            if fd >= 0:
+                os.set_inheritable(fd, False)
+        if self.supervisor >= 0:
+            os.set_blocking(self.supervisor, False)
+            loop.add_reader(self.supervisor, self._lost)
+
+    def drain(self) -> None:
+        """Begin the drain; idempotent."""
+        if not self.draining:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(math.ceil(self.drain_seconds + MARGIN))
+            self._draining.set()
+
+    def ready(self) -> None:
+        """Say that this child serves; idempotent."""
+        if self.report >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self.report, b"\n")
+                os.close(self.report)
+            self.report = -1
+
+    def _lost(self) -> None:
+        """Nothing is ever written to the pipe, so that readable means ended."""
+        asyncio.get_running_loop().remove_reader(self.supervisor)
+        self.drain()

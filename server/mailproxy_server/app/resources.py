@@ -1,0 +1,83 @@
+"""What a front and a dispatcher both work with: connections to the database, the vault."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from mailproxy_server.accounts.account import Account, relay_fields
+from mailproxy_server.accounts.vault import Vault
+from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
+from mailproxy_server.queue.migrations import driver_url
+from mailproxy_server.settings import Settings, parse_key
+from mailproxy_server.smtp.relay import Relay, Tls
+
+HOT_CONNECTIONS = 8
+"""Of each process, for the hot statements; one is held for milliseconds at a time."""
+COLD_CONNECTIONS = 2
+PATIENCE_SECONDS = 30.0
+"""For a database that does not accept connections yet."""
+_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Opened when a role starts, closed when it has drained."""
+
+    engine: AsyncEngine
+    pool: Pool
+    vault: Vault
+
+
+@asynccontextmanager
+async def opened(settings: Settings, url: str) -> AsyncIterator[Resources]:
+    """Open them for the length of the block."""
+    vault = Vault(_key(settings))
+    engine = create_async_engine(
+        driver_url(url),
+        pool_size=COLD_CONNECTIONS,
+        max_overflow=2,
+        pool_pre_ping=True,
+        pool_timeout=ACQUIRE_TIMEOUT,
+        connect_args={
+            "timeout": ACQUIRE_TIMEOUT,
+            "command_timeout": settings.statement_timeout_seconds + 1,
+        },
+    )
+    pool = await _patiently(
+        lambda: open_pool(
+            url, size=HOT_CONNECTIONS, statement_timeout=settings.statement_timeout_seconds
+        )
+    )
+    try:
+        yield Resources(engine, pool, vault)
+    finally:
+        await pool.close()
+        await engine.dispose()
+
+
+async def _patiently(open_one: Callable[[], Awaitable[Pool]]) -> Pool:
+    """Open the pool, waiting for a database that is starting or recovering from a crash."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await open_one()
+        except GONE:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _key(settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return parse_key(settings.secret_key.get_secret_value())
+    return DataDir.open(locate(settings.data_dir)).secret_key()
+
+
+def relay_of(account: Account, password: str) -> Relay:
+    """Give the relay of an account, as the pool takes it."""
+    return Relay(**relay_fields(account, password) | {"tls": Tls(account.tls)})

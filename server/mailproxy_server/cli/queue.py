@@ -1,0 +1,100 @@
+"""`mailproxy status` and `mailproxy run-now`: the queue as a whole."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from mailproxy.v1 import queue_pb2
+
+from mailproxy_server.cli import options, output
+from mailproxy_server.cli.connection import connected
+
+Message = Annotated[
+    list[str] | None, typer.Option("--message", help="Only this message's id. Repeat for more.")
+]
+Retries = Annotated[bool, typer.Option("--retries", help="Also what waits for its next attempt.")]
+Scheduled = Annotated[
+    bool,
+    typer.Option("--scheduled", help="Also what waits for its send time; choose which as well."),
+]
+
+
+def commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the CLI."""
+    app.command(epilog=options.EXIT_CODES)(status)
+    app.command("run-now", epilog=options.EXIT_CODES)(run_now)
+
+
+def status(
+    account: options.Account = "",
+    target: options.Target = None,
+    token_file: options.TokenFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what waits in the queue, by account, and who sends."""
+    with connected("status", target, token_file) as client:
+        found = client.queue_status(account)
+    if as_json:
+        output.print_json(output.as_json(found))
+        return
+    output.print_table(
+        "Queue",
+        ("account", "due", "retrying", "scheduled", "sending", "oldest due"),
+        (
+            (
+                each.account_id,
+                *map(str, (each.due, each.retrying, each.scheduled, each.sending)),
+                output.local_time(each.oldest_due_time),
+            )
+            for each in found.accounts
+        ),
+    )
+    _print_dispatchers(found.dispatchers)
+    print(f"Reports so far: {found.head_offset}")
+    if not any(each.alive for each in found.dispatchers):
+        print("Nobody sends. Try: mailproxy serve")
+
+
+def run_now(
+    account: options.Account = "",
+    message: Message = None,
+    label: options.Labels = None,
+    retries: Retries = False,
+    scheduled: Scheduled = False,
+    target: options.Target = None,
+    token_file: options.TokenFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """End the waiting of what is chosen; with nothing chosen, only wake the dispatchers."""
+    labels = options.pairs(label)
+    if scheduled and not (account or message or labels):
+        raise typer.BadParameter("needs --account, --message or --label", param_hint="--scheduled")
+    with connected("run-now", target, token_file) as client:
+        made_due = client.run_now(
+            account=account,
+            message_ids=message or (),
+            labels=labels,
+            include_retries=retries,
+            include_scheduled=scheduled,
+        )
+    if as_json:
+        output.print_json({"made_due": made_due})
+    else:
+        print(f"Made due: {made_due}")
+
+
+def _print_dispatchers(dispatchers: Iterable[queue_pb2.DispatcherStatus]) -> None:
+    output.print_table(
+        "Dispatchers",
+        ("id", "host", "since", "last beat", "alive"),
+        (
+            (
+                each.worker_id,
+                each.host,
+                output.local_time(each.start_time),
+                output.local_time(each.beat_time),
+                "yes" if each.alive else "no",
+            )
+            for each in dispatchers
+        ),
+    )

@@ -1,0 +1,16 @@
+"""The `mailproxy` command: puts the groups together, and does nothing itself."""
+
+import typer
+
+from mailproxy_server.cli import account, demo, message, queue, reports, send, serve
+
+app = typer.Typer(
+    name="mailproxy",
+    help="Hand emails over in one call; they are queued durably, sent by SMTP, and reported on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+serve.add_to(app)
+for group in (send, reports, account, message, queue, demo):
+    group.commands(app)

@@ -1,0 +1,74 @@
+"""Keeps the queue in order: rescues what dead dispatchers held, and makes the log's days.
+
+Every dispatcher runs one; that two do the same thing at once is harmless.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+
+from mailproxy_server.dispatcher.lease import process_is_gone
+from mailproxy_server.dispatcher.settler import Settler
+from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.policy.retry import interrupted
+from mailproxy_server.queue import claim, days, workers
+from mailproxy_server.queue.hot import Connection, Pool
+from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.settle import Settlement
+
+RESCUE_BATCH = 500
+_DAYS_EVERY_SECONDS = 3600.0
+
+
+class Keeper:
+    """The rescuer of one dispatcher. `rescued(n)` is told how many deliveries came back."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        worker_id: UUID,
+        settler: Settler,
+        every_seconds: float,
+        rescued: Callable[[int], None],
+    ) -> None:
+        self._pool = pool
+        self._worker_id = worker_id
+        self._settler = settler
+        self._every_seconds = every_seconds
+        self._rescued = rescued
+
+    async def run(self) -> None:
+        """Look after the queue until cancelled; a database that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        days_made = -_DAYS_EVERY_SECONDS
+        while True:
+            try:
+                if loop.time() - days_made > _DAYS_EVERY_SECONDS:
+                    await self.make_days()
+                    days_made = loop.time()
+                await self._rescue()
+            except (Unavailable, asyncpg.PostgresError):
+                pass  # the next round finds the same work
+            await asyncio.sleep(self._every_seconds)
+
+    async def make_days(self) -> None:
+        """Make the log's days that are missing; raises `Unavailable`."""
+        async with borrowed(self._pool) as link:
+            await days.ensure(link, datetime.now(UTC).date())
+
+    async def _rescue(self) -> None:
+        async with borrowed(self._pool) as link:
+            for worker, expired in await workers.others(link, self._worker_id):
+                gone = process_is_gone(worker)
+                if gone or expired:
+                    await workers.declare_dead(link, worker.worker_id, certain=gone)
+            for dead in await workers.orphaned(link):
+                await self._take_over(link, dead)
+
+    async def _take_over(self, link: Connection, dead: UUID) -> None:
+        while rows := await claim.take_over(link, dead, self._worker_id, RESCUE_BATCH):
+            self._settler.add([Settlement(row, interrupted(row.attempts)) for row in rows])
+            self._rescued(len(rows))

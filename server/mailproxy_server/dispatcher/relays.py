@@ -1,0 +1,70 @@
+"""The relays this dispatcher speaks to: an account's settings and its pool, kept current."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from mailproxy_server.accounts.account import Account
+from mailproxy_server.smtp.pool import Pool
+
+Key = tuple[UUID, str]
+"""Tenant and account."""
+
+Load = Callable[[UUID, str], Awaitable[tuple[Account, Pool] | None]]
+"""Reads an account and makes its pool; None when there is no such account any more."""
+
+
+@dataclass(slots=True)
+class Route:
+    """How one account's mail goes out."""
+
+    account: Account
+    pool: Pool
+
+
+class Relays:
+    """Routes by account, read when first needed and again when they were said to change."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._routes: dict[Key, Route] = {}
+        self._stale: set[Key] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def expire(self, key: Key | None) -> None:
+        """Read the account again before its next use; None: all of them."""
+        self._stale.update([key] if key else self._routes)
+
+    async def route(self, key: Key) -> Route | None:
+        """Give the account's route; None when it was deleted. Raises `Unavailable`."""
+        known = self._routes.get(key)
+        if known and key not in self._stale:
+            return known
+        loaded = await self._load(*key)
+        self._stale.discard(key)
+        if loaded is None:
+            if known:
+                self._retire(self._routes.pop(key).pool)
+            return None
+        account, pool = loaded
+        if known is None:
+            known = self._routes[key] = Route(account, pool)
+        elif account.revision != known.account.revision:
+            self._retire(known.pool)
+            known.pool = pool  # in place: senders that hold the route go on by the new one
+        known.account = account
+        return known
+
+    async def close(self) -> None:
+        """Say QUIT on all idle connections."""
+        for route in self._routes.values():
+            self._retire(route.pool)
+        self._routes.clear()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _retire(self, pool: Pool) -> None:
+        task = asyncio.create_task(pool.close(), name="close pool")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

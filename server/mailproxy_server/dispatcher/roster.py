@@ -1,0 +1,95 @@
+"""The roster of lanes: one for each account that has something to send.
+
+Lanes are found by hints (NOTIFY names the accounts) and by the poll, which asks the
+database; the poll is the mechanism, the hint only makes it quick.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from mailproxy_server.dispatcher.lanes import Desk, Lane
+from mailproxy_server.dispatcher.relays import Key
+from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.queue import claim, lookout
+from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.settle import Settlement
+
+
+class Roster:
+    """All lanes of this dispatcher."""
+
+    def __init__(self, desk: Desk, failed: asyncio.Future[None]) -> None:
+        self._desk = desk
+        self._failed = failed
+        self._lanes: dict[Key, tuple[Lane, asyncio.Task[None]]] = {}
+        self._look = asyncio.Event()
+
+    def hint(self, lines: Sequence[str]) -> None:
+        """Deliveries of these accounts ("tenant/account") may be due; none named: of any."""
+        for line in lines:
+            tenant, _, account_id = line.partition("/")
+            self._wake((UUID(tenant), account_id))
+        if not lines:
+            self._look.set()
+
+    def changed(self, lines: Sequence[str]) -> None:
+        """These accounts have changed; none named: any may have."""
+        if not lines:
+            self._desk.relays.expire(None)
+        for line in lines:
+            tenant, _, account_id = line.partition("/")
+            self._desk.relays.expire((UUID(tenant), account_id))
+        for lane, _ in self._lanes.values():
+            lane.wake()
+
+    def settled(self, batch: Sequence[Settlement]) -> None:
+        """Deliveries were settled: lanes whose retries these are look when they are due."""
+        for settlement in batch:
+            if not settlement.outcome.final:
+                self._wake((settlement.claimed.tenant_id, settlement.claimed.account_id))
+
+    async def run(self) -> None:
+        """Look for accounts with work until cancelled."""
+        while True:
+            self._look.clear()
+            try:
+                async with borrowed(self._desk.pool) as link:
+                    keys = await lookout.waiting(link)
+            except (Unavailable, asyncpg.PostgresError):
+                keys = []
+            for key in keys:
+                self._wake(key)
+            try:
+                async with asyncio.timeout(self._desk.poll_seconds):
+                    await self._look.wait()
+            except TimeoutError:
+                pass  # nobody hinted: this is the poll
+
+    async def drain(self, seconds: float) -> None:
+        """Claim no more, finish what is in flight, hand the rest back."""
+        lanes = [lane for lane, _ in self._lanes.values()]
+        for lane in lanes:
+            lane.stop()
+        await asyncio.gather(*(task for _, task in self._lanes.values()))
+        drained = await asyncio.gather(*(lane.drain(seconds) for lane in lanes))
+        unsent = [row for rows in drained for row in rows]
+        await self._desk.settler.flush()
+        if unsent:
+            async with borrowed(self._desk.pool) as link:
+                await claim.release(link, self._desk.worker_id, unsent)
+
+    def _wake(self, key: Key) -> None:
+        if key not in self._lanes:
+            lane = Lane(key, self._desk)
+            task = asyncio.create_task(lane.run(), name=f"lane {key[1]}")
+            task.add_done_callback(self._ended)
+            self._lanes[key] = (lane, task)
+        self._lanes[key][0].wake()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A lane fails by a bug only: the dispatcher must not limp on without it."""
+        if not task.cancelled() and (bug := task.exception()) and not self._failed.done():
+            self._failed.set_exception(bug)

@@ -1,0 +1,73 @@
+"""When to try again: from a verdict to the outcome of the attempt.
+
+A transient or uncertain verdict is deferred, ever longer, until the policy's age or number of
+attempts is reached. The next attempt is never later than the message's expiry, so that a
+message ends EXPIRED at its time and not after it.
+"""
+
+from dataclasses import dataclass
+
+from mailproxy_server.mail.delivery import Outcome, Reason
+from mailproxy_server.policy.classify import Kind, Verdict
+
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Delays in seconds: `first`, times `factor` at each attempt, up to `cap`, all by up to
+    `jitter` (a fraction) more or less; given up `max_age` seconds after the message was due
+    first, or after `max_attempts`."""
+
+    first: float = 60.0
+    factor: float = 2.0
+    cap: float = 3600.0
+    jitter: float = 0.25
+    max_age: float = 5 * _DAY
+    max_attempts: int | None = None
+
+    def delay(self, attempt: int, jitter: float) -> float:
+        """Give the seconds from the end of this attempt (from 1) to the next; jitter in [-1, 1]."""
+        doublings = min(max(attempt, 1) - 1, 64)
+        plain = min(self.first * self.factor**doublings, self.cap)
+        return plain * (1 + self.jitter * jitter)
+
+
+def settle_verdict(
+    verdict: Verdict,
+    *,
+    attempt: int,
+    age: float,
+    policy: RetryPolicy,
+    jitter: float,
+    expires_in: float | None,
+) -> Outcome:
+    """Give the outcome of attempt number `attempt` (from 1).
+
+    `age` is in seconds since the message was due first; `jitter` lies in [-1, 1];
+    `expires_in` is the time left until the message's own expiry, None when it has none.
+    """
+    if verdict.kind is Kind.ACCEPTED and verdict.reply is not None:
+        return Outcome.sent(verdict.reply, verdict.relay_message_id)
+    reason, reply, stage = verdict.reason, verdict.reply, verdict.stage
+    if verdict.kind is Kind.PERMANENT:
+        return Outcome.failed(reason, reply, stage)
+    uncertain = verdict.kind is Kind.UNCERTAIN
+    if verdict.at_once:
+        return Outcome.deferred(reason, 0.0, reply, stage)
+    if age >= policy.max_age or attempt >= (policy.max_attempts or attempt + 1):
+        return Outcome.failed(Reason.RETRIES_EXHAUSTED, reply, stage, uncertain)
+    wait = min(policy.delay(attempt, jitter), policy.max_age - age)
+    if expires_in is not None:
+        wait = min(wait, max(expires_in, 0.0))
+    return Outcome.deferred(reason, wait, reply, stage, uncertain)
+
+
+def interrupted(attempts: int) -> Outcome:
+    """Give the outcome of an attempt whose process died, stalled, or met a bug of ours.
+
+    `attempts` ended before it. The first one is tried again at once, later ones ever later:
+    a message that kills its process must not do so in a circle. What the relay got is not known.
+    """
+    wait = RetryPolicy().delay(attempts, 0.0) if attempts else 0.0
+    return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)

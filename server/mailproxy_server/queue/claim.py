@@ -1,0 +1,156 @@
+"""Claiming what is due: which deliveries this worker may send now, and nobody else.
+
+Owns the UPDATE that hands a delivery to a worker, the fenced release that hands it back, and
+the take-over of what a dead worker held. A claim raises `claim_no`, the fence that every
+later write to the row names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from mailproxy_server.queue.hot import Connection
+from mailproxy_server.queue.lowwater import PRIORITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this worker holds. `attempts` counts those that ended before."""
+
+    tenant_id: UUID
+    message_id: UUID
+    recipient_no: int
+    account_id: str
+    recipient: str
+    priority: int
+    due_at: datetime
+    attempts: int
+    claim_no: int
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The rows of one claim, in the order they are to be sent, and the database's time."""
+
+    rows: list[Claimed]
+    now: datetime
+
+
+_RETURNING = """d.tenant_id, d.message_id, d.recipient_no, d.account_id, d.recipient, d.priority,
+          d.due_at, d.attempts, d.claim_no, d.doubtful"""
+
+CLAIM = f"""
+WITH due AS MATERIALIZED (
+    SELECT d.ctid AS place
+    FROM (VALUES (10::smallint, $4::timestamptz), (20::smallint, $5::timestamptz),
+                 (30::smallint, $6::timestamptz), (40::smallint, $7::timestamptz)
+         ) AS band(priority, bound)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM mailproxy.deliveries
+        WHERE tenant_id = $1 AND account_id = $2 AND priority = band.priority
+          AND worker_id IS NULL AND due_at BETWEEN band.bound AND now()
+        ORDER BY due_at, message_id, recipient_no LIMIT $8 FOR UPDATE SKIP LOCKED
+    ) d LIMIT $8
+)
+UPDATE mailproxy.deliveries d SET worker_id = $3, claim_no = d.claim_no + 1
+FROM due WHERE d.ctid = due.place AND d.tenant_id = $1
+RETURNING {_RETURNING}, now() AS claimed_at
+"""  # noqa: S608 - no input is in the text
+
+_NEXT_DUE = """
+SELECT now() AS now, min(d.due_at) AS due_at
+FROM (VALUES (10::smallint, $3::timestamptz), (20::smallint, $4::timestamptz),
+             (30::smallint, $5::timestamptz), (40::smallint, $6::timestamptz)
+     ) AS band(priority, bound)
+CROSS JOIN LATERAL (
+    SELECT due_at FROM mailproxy.deliveries
+    WHERE tenant_id = $1 AND account_id = $2 AND priority = band.priority
+      AND worker_id IS NULL AND due_at >= band.bound
+    ORDER BY due_at, message_id, recipient_no LIMIT 1
+) d
+"""
+
+_RELEASE = """
+UPDATE mailproxy.deliveries d SET worker_id = NULL
+FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[])
+  AS held(tenant_id, message_id, recipient_no, claim_no)
+WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id
+  AND d.recipient_no = held.recipient_no AND d.claim_no = held.claim_no AND d.worker_id = $1
+"""
+
+_TAKE_OVER = f"""
+WITH held AS MATERIALIZED (
+    SELECT tenant_id, message_id, recipient_no FROM mailproxy.deliveries
+    WHERE worker_id = $1 LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+UPDATE mailproxy.deliveries d SET worker_id = $2, claim_no = d.claim_no + 1
+FROM held WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id
+  AND d.recipient_no = held.recipient_no
+RETURNING {_RETURNING}
+"""  # noqa: S608 - no input is in the text
+
+
+async def claim(
+    link: Connection,
+    tenant_id: UUID,
+    account_id: str,
+    worker_id: UUID,
+    bounds: Sequence[datetime],
+    limit: int,
+    statement: str = CLAIM,
+) -> Claim | None:
+    """Claim at most `limit` due deliveries of one account; None when nothing is due.
+
+    `bounds` are the low-water bounds, one a priority. Locks the rows it takes and skips
+    those that others hold; relies on deliveries_due, read from each bound on. A locked row
+    stays where it is, so the UPDATE finds it by its ctid. `statement`
+    is another one in tests that show what it is good for.
+    """
+    rows = await link.fetch(statement, tenant_id, account_id, worker_id, *bounds, limit)
+    if not rows:
+        return None
+    claimed = [Claimed(*row[:10]) for row in rows]
+    claimed.sort(key=lambda c: (c.priority, c.due_at, c.message_id.int, c.recipient_no))
+    return Claim(claimed, rows[0]["claimed_at"])
+
+
+async def next_due(
+    link: Connection, tenant_id: UUID, account_id: str, bounds: Sequence[datetime]
+) -> tuple[datetime, datetime | None]:
+    """Give the database's time, and when the account's next unclaimed delivery is due.
+
+    Takes no lock; relies on deliveries_due.
+    """
+    row = await link.fetchrow(_NEXT_DUE, tenant_id, account_id, *bounds)
+    assert row is not None, "an aggregate always has a row"
+    return row["now"], row["due_at"]
+
+
+async def release(link: Connection, worker_id: UUID, held: Sequence[Claimed]) -> None:
+    """Hand unsent deliveries back as they were; what is no longer ours is left alone.
+
+    Locks the rows by their primary key, fenced by worker and claim_no. Leaves no report.
+    """
+    ordered = sorted(held, key=lambda c: (c.tenant_id.int, c.message_id.int, c.recipient_no))
+    await link.execute(
+        _RELEASE,
+        worker_id,
+        [c.tenant_id for c in ordered],
+        [c.message_id for c in ordered],
+        [c.recipient_no for c in ordered],
+        [c.claim_no for c in ordered],
+    )
+
+
+async def take_over(link: Connection, dead: UUID, worker_id: UUID, limit: int) -> list[Claimed]:
+    """Claim what a dead worker held, so that this one can settle it as interrupted.
+
+    Locks the rows it takes, skipping locked ones; relies on deliveries_claimed.
+    """
+    rows = await link.fetch(_TAKE_OVER, dead, worker_id, limit)
+    return [Claimed(*row) for row in rows]
+
+
+assert len(PRIORITIES) == 4, "the statements above name each priority"

@@ -1,0 +1,21 @@
+"""Identifiers of messages: UUIDv7 (RFC 9562 section 5.7), so that they sort by time of birth.
+
+Pure: the instant and the randomness are arguments.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+
+def uuid7(unix_ms: int, entropy: bytes) -> UUID:
+    """Give the id for an instant in milliseconds and 10 random bytes."""
+    tail = int.from_bytes(entropy, "big")
+    value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | (tail >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | tail & 0x3FFF_FFFF_FFFF_FFFF
+    return UUID(int=value)
+
+
+def born(message_id: UUID) -> datetime:
+    """Give the instant (UTC, to the millisecond) at which a UUIDv7 was made."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=message_id.int >> 80)

@@ -1,0 +1,210 @@
+"""Reading the report log, and where a message stands.
+
+A message's state is kept nowhere: what is still to do is in `deliveries`, what is over is in
+the log, and one statement reads both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from mailproxy_server.queue.hot import Connection
+from mailproxy_server.queue.ids import born
+
+CLOCKS = timedelta(days=1)
+"""How much the clock of who made an id may be ahead of the database's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest end of a tenant's log."""
+
+    log_id: UUID
+    last_offset: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One event of the log, with what its message says of itself.
+
+    Numbers are those of the contract. `labels` and `metadata` are JSON objects as text, or
+    None; `transcript` is JSON as `settle.to_json` writes it, or None when it was not asked for.
+    """
+
+    log_offset: int
+    reported_at: datetime
+    message_id: UUID
+    recipient_no: int
+    account_id: str
+    recipient: str
+    event: int
+    reason: int
+    attempt: int
+    reply_code: int | None
+    reply_enhanced: str | None
+    reply_text: str | None
+    reply_stage: str | None
+    relay_host: str | None
+    relay_message_id: str | None
+    next_attempt_at: datetime | None
+    possible_duplicate: bool
+    request_id: str | None
+    traceparent: str | None
+    labels: str | None
+    metadata: str | None
+    transcript: str | None
+
+
+_REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account_id, r.recipient,
+    r.event, r.reason, r.attempt, r.reply_code, r.reply_enhanced, r.reply_text, r.reply_stage,
+    r.relay_host, r.relay_message_id, r.next_attempt_at, r.possible_duplicate, m.request_id,
+    m.traceparent, m.labels::text, m.metadata::text"""
+
+_MESSAGE = """LEFT JOIN mailproxy.messages m
+  ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id"""
+
+_AFTER = f"""
+SELECT {_REPORT}, NULL FROM (
+    SELECT * FROM mailproxy.report_log
+    WHERE tenant_id = $1 AND log_offset > $2 AND reported_at >= $3
+    ORDER BY log_offset LIMIT $4) r {_MESSAGE}
+ORDER BY r.log_offset
+"""  # noqa: S608 - no input is in the text
+
+_OF_MESSAGE = f"""
+SELECT {_REPORT}, CASE WHEN $4 THEN r.transcript::text END FROM mailproxy.report_log r {_MESSAGE}
+WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
+ORDER BY r.log_offset
+"""  # noqa: S608 - no input is in the text
+
+_STANDING = """
+SELECT d.recipient_no, d.recipient, d.attempts, d.due_at, d.worker_id IS NOT NULL AS sending,
+       NULL::smallint AS event
+FROM mailproxy.deliveries d WHERE d.tenant_id = $1 AND d.message_id = $2
+UNION ALL
+(SELECT DISTINCT ON (r.recipient_no) r.recipient_no, r.recipient, r.attempt, NULL, false, r.event
+ FROM mailproxy.report_log r
+ WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
+   AND NOT EXISTS (SELECT 1 FROM mailproxy.deliveries d WHERE d.tenant_id = $1
+                   AND d.message_id = $2 AND d.recipient_no = r.recipient_no)
+ ORDER BY r.recipient_no, r.log_offset DESC)
+ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one recipient stands: queued or sending while `event` is None, else final by it."""
+
+    recipient_no: int
+    recipient: str
+    attempts: int
+    due_at: datetime | None
+    sending: bool
+    event: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was submitted, but for its digests."""
+
+    message_id: UUID
+    request_id: str | None
+    account_id: str
+    priority: int
+    accepted_at: datetime
+    send_at: datetime | None
+    expire_at: datetime | None
+    return_path: str
+    labels: str | None
+    metadata: str | None
+    traceparent: str | None
+    recipient_count: int
+    content: bytes
+
+
+async def head(link: Connection, tenant_id: UUID) -> Head:
+    """Read the newest end of the tenant's log."""
+    row = await link.fetchrow(
+        "SELECT log_id, last_offset, last_at FROM mailproxy.report_heads WHERE tenant_id = $1",
+        tenant_id,
+    )
+    assert row is not None, "a head is made with its tenant"
+    return Head(*row)
+
+
+async def after(
+    link: Connection, tenant_id: UUID, offset: int, not_before: datetime, limit: int
+) -> list[Report]:
+    """Read up to `limit` reports after `offset`, of days from `not_before` on.
+
+    Takes no lock; reads each day's primary key.
+    """
+    return _reports(await link.fetch(_AFTER, tenant_id, offset, not_before, limit))
+
+
+async def of_message(
+    link: Connection, tenant_id: UUID, message_id: UUID, *, transcripts: bool = False
+) -> list[Report]:
+    """Read a message's reports, oldest first; reads report_log_message of its days."""
+    since = born(message_id) - CLOCKS
+    return _reports(await link.fetch(_OF_MESSAGE, tenant_id, message_id, since, transcripts))
+
+
+async def standing(link: Connection, tenant_id: UUID, message_id: UUID) -> list[Standing]:
+    """Read where each recipient of a message stands, from one snapshot."""
+    since = born(message_id) - CLOCKS
+    rows = await link.fetch(_STANDING, tenant_id, message_id, since)
+    return [Standing(*row) for row in rows]
+
+
+async def message(link: Connection, tenant_id: UUID, message_id: UUID) -> Message | None:
+    """Read one message by its key."""
+    row = await link.fetchrow(
+        """SELECT message_id, request_id, account_id, priority, accepted_at, send_at, expire_at,
+                  return_path, labels::text, metadata::text, traceparent, recipient_count, content
+           FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = $2""",
+        tenant_id,
+        message_id,
+    )
+    return Message(*row) if row else None
+
+
+async def by_request(link: Connection, tenant_id: UUID, request_id: str) -> UUID | None:
+    """Give the message that a request_id made; reads the primary key of requests."""
+    if "\0" in request_id:  # which PostgreSQL's text cannot hold
+        return None
+    found: UUID | None = await link.fetchval(
+        "SELECT message_id FROM mailproxy.requests WHERE tenant_id = $1 AND request_id = $2",
+        tenant_id,
+        request_id,
+    )
+    return found
+
+
+async def first_offset(
+    link: Connection, tenant_id: UUID, not_before: datetime | None = None
+) -> int | None:
+    """Give the oldest offset that is kept (from `not_before` on), None when there is none."""
+    if not_before is None:
+        found: int | None = await link.fetchval(
+            """SELECT log_offset FROM mailproxy.report_log WHERE tenant_id = $1
+               ORDER BY log_offset LIMIT 1""",
+            tenant_id,
+        )
+        return found
+    since: int | None = await link.fetchval(
+        """SELECT min(log_offset) FROM mailproxy.report_log
+           WHERE tenant_id = $1 AND reported_at >= $2""",
+        tenant_id,
+        not_before,
+    )
+    return since
+
+
+def _reports(rows: Sequence[asyncpg.Record]) -> list[Report]:
+    return [Report(*row) for row in rows]

@@ -1,0 +1,155 @@
+"""Settling: the only writer of outcomes.
+
+One autocommit statement deletes or reschedules the deliveries, fenced by their claim, and
+appends a report for each under the lock of the tenants' heads, so that offsets have no gap
+and their order is the order of commits. A settlement whose fence no longer holds came too
+late: it changes nothing and leaves no report.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from mailproxy_server.mail.delivery import Outcome
+from mailproxy_server.mail.transcript import Exchange, Reply, Transcript
+from mailproxy_server.queue.claim import Claimed
+from mailproxy_server.queue.hot import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The outcome of one attempt at one claimed delivery.
+
+    `attempted` is false when nothing was tried (it expired, its account is gone): the
+    count of attempts stays. `transcript` is this recipient's part of the dialogue.
+    """
+
+    claimed: Claimed
+    outcome: Outcome
+    attempted: bool = True
+    transcript: Transcript | None = None
+    mail_at: datetime | None = None
+
+
+FENCE = "d.claim_no = v.claim_no AND d.worker_id = $1"
+HEADS = """SELECT tenant_id FROM mailproxy.report_heads
+    WHERE tenant_id IN (SELECT tenant_id FROM settled) ORDER BY tenant_id FOR NO KEY UPDATE"""
+
+_KEY = """d.tenant_id = v.tenant_id AND d.message_id = v.message_id
+      AND d.recipient_no = v.recipient_no"""
+
+
+_SQL = """
+WITH v AS MATERIALIZED (
+    SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[], $6::smallint[],
+        $7::smallint[], $8::integer[], $9::double precision[], $10::boolean[], $11::smallint[],
+        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
+        $18::json[])
+      WITH ORDINALITY AS t(tenant_id, message_id, recipient_no, claim_no, event, reason, attempt,
+        retry_in, possible_duplicate, reply_code, reply_enhanced, reply_text, reply_stage,
+        relay_host, relay_message_id, mail_at, transcript, no)
+), gone AS (
+    DELETE FROM mailproxy.deliveries d USING v
+    WHERE {key} AND {fence} AND v.retry_in IS NULL
+    RETURNING v.*, d.account_id, d.recipient, d.doubtful, NULL::timestamptz AS due_at
+), kept AS (
+    UPDATE mailproxy.deliveries d
+    SET worker_id = NULL, attempts = v.attempt, doubtful = d.doubtful OR v.possible_duplicate,
+        due_at = clock_timestamp() + v.retry_in * interval '1 second'
+    FROM v WHERE {key} AND {fence} AND v.retry_in IS NOT NULL
+    RETURNING v.*, d.account_id, d.recipient, d.doubtful, d.due_at
+), settled AS MATERIALIZED (
+    SELECT * FROM gone UNION ALL SELECT * FROM kept
+), heads AS MATERIALIZED (
+    {heads}
+), raised AS (
+    UPDATE mailproxy.report_heads h
+    SET last_offset = h.last_offset + c.n, last_at = greatest(h.last_at, clock_timestamp())
+    FROM (SELECT tenant_id, count(*) AS n FROM settled JOIN heads USING (tenant_id)
+          GROUP BY tenant_id) c
+    WHERE h.tenant_id = c.tenant_id
+    RETURNING h.tenant_id, h.last_offset - c.n AS base, h.last_at
+)
+INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
+    account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
+    reply_stage, relay_host, relay_message_id, mail_at, next_attempt_at, possible_duplicate,
+    transcript)
+SELECT s.tenant_id, raised.base + row_number() OVER (PARTITION BY s.tenant_id ORDER BY s.no),
+    raised.last_at, s.message_id, s.recipient_no, s.account_id, s.recipient, s.event, s.reason,
+    s.attempt, s.reply_code, s.reply_enhanced, s.reply_text, s.reply_stage, s.relay_host,
+    s.relay_message_id, s.mail_at, s.due_at, s.doubtful OR s.possible_duplicate, s.transcript
+FROM settled s JOIN raised ON raised.tenant_id = s.tenant_id
+RETURNING tenant_id, message_id, recipient_no
+"""
+
+
+def statement(fence: str = FENCE, heads: str = HEADS) -> str:
+    """Give the SQL; with other parts only in tests that show what each part is good for."""
+    return _SQL.format(key=_KEY, fence=fence, heads=heads)
+
+
+SETTLE = statement()
+
+
+async def settle(
+    link: Connection, worker_id: UUID, settlements: Sequence[Settlement], sql: str = SETTLE
+) -> set[tuple[UUID, UUID, int]]:
+    """Write outcomes and their reports; give the keys of those whose fence held.
+
+    Locks the deliveries by their primary key, in its order, then the tenants' heads, in
+    theirs, until its commit.
+    """
+    ordered = sorted(
+        settlements,
+        key=lambda s: (s.claimed.tenant_id.int, s.claimed.message_id.int, s.claimed.recipient_no),
+    )
+    columns = zip(*(_row(s) for s in ordered), strict=True)
+    rows = await link.fetch(sql, worker_id, *(list(column) for column in columns))
+    return {(row[0], row[1], row[2]) for row in rows}
+
+
+def _row(settlement: Settlement) -> tuple[object, ...]:
+    claimed, outcome = settlement.claimed, settlement.outcome
+    reply = outcome.reply or _NO_REPLY
+    transcript = settlement.transcript
+    return (
+        claimed.tenant_id,
+        claimed.message_id,
+        claimed.recipient_no,
+        claimed.claim_no,
+        outcome.event,
+        outcome.reason,
+        claimed.attempts + settlement.attempted,
+        outcome.retry_in,
+        outcome.possible_duplicate,
+        reply.code or None,
+        reply.enhanced or None,
+        reply.text or None,
+        outcome.stage,
+        transcript.relay_host if transcript else None,
+        outcome.relay_message_id or None,
+        settlement.mail_at,
+        to_json(transcript.exchanges) if transcript else None,
+    )
+
+
+_NO_REPLY = Reply(0)
+
+
+def to_json(exchanges: Sequence[Exchange]) -> str:
+    """Give a dialogue as the JSON that the report log keeps.
+
+    An array of [stage, command, elapsed_ms, code, enhanced, text] for a reply, and of
+    [stage, command, elapsed_ms, null, kind, detail] for a fault.
+    """
+    return json.dumps([_exchange(e) for e in exchanges], ensure_ascii=False, separators=(",", ":"))
+
+
+def _exchange(exchange: Exchange) -> tuple[object, ...]:
+    answer = exchange.answer
+    begin = (exchange.stage, exchange.command, exchange.elapsed_ms)
+    if isinstance(answer, Reply):
+        return (*begin, answer.code, answer.enhanced, answer.text)
+    return (*begin, None, answer.kind, answer.detail)

@@ -1,0 +1,50 @@
+"""Cursors: a place in one tenant's log, opaque to who holds it. Pure.
+
+A cursor names the log, so that one from another database, or from before a restore, is
+refused instead of silently skipping reports; and the day, so that a reader starts at the
+right partition.
+"""
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+_FORM = struct.Struct(">B16sIQ")
+_VERSION = 1
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """After the report `offset` of the log `log_id`, which was recorded on `day` (UTC)."""
+
+    log_id: UUID
+    day: date
+    offset: int
+
+    @property
+    def not_before(self) -> datetime:
+        """The instant from which on later reports are to be looked for."""
+        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
+
+
+def encode(cursor: Cursor) -> str:
+    """Give the text form: 40 characters that are safe in URLs and shells."""
+    days = (cursor.day - _EPOCH).days
+    packed = _FORM.pack(_VERSION, cursor.log_id.bytes, days, cursor.offset)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode(text: str) -> Cursor | None:
+    """Read the text form; None when it is not one of ours."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        version, log_id, days, offset = _FORM.unpack(packed)
+        if version != _VERSION:
+            return None
+        return Cursor(UUID(bytes=log_id), _EPOCH + timedelta(days=days), offset)
+    except (binascii.Error, struct.error, ValueError, OverflowError):
+        return None

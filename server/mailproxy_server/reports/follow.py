@@ -1,0 +1,97 @@
+"""Following a log from a cursor on: the one engine behind every stream of reports."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from mailproxy.v1.delivery_pb2 import DeliveryReport
+
+from mailproxy_server.reports.cursor import Cursor
+from mailproxy_server.reports.tail import Feed, Tail
+
+BATCH = 500
+BATCH_OCTETS = 900_000
+"""A response stays below 1 MiB, since other languages receive 4 MiB by default."""
+
+Wanted = Callable[[DeliveryReport], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Reports that passed the filter, the progress made, and the log's newest offset."""
+
+    reports: Sequence[DeliveryReport]
+    cursor: Cursor
+    head_offset: int
+
+
+async def follow(
+    tail: Tail, tenant_id: UUID, start: Cursor, wanted: Wanted, beat_seconds: float
+) -> AsyncGenerator[Batch, None]:
+    """Yield what comes after `start`: the first batch at once, then one whenever there are
+    reports, and an empty one when none was wanted for `beat_seconds`. Never ends by itself.
+    """
+    feed = await tail.follow(tenant_id)
+    now = asyncio.get_running_loop().time
+    try:
+        cursor, beat_at = start, now()
+        while True:
+            moved = feed.moved
+            found = await _next(tail, feed, cursor)
+            for batch in _split(found, cursor.log_id, wanted, feed):
+                cursor = batch.cursor
+                if batch.reports or now() >= beat_at:
+                    yield batch
+                    beat_at = now() + beat_seconds
+            if found or await _moves(moved, beat_at):
+                continue
+            yield Batch((), cursor, max(feed.cursor.offset, cursor.offset))
+            beat_at = now() + beat_seconds
+    finally:
+        tail.leave(feed)
+
+
+async def _moves(moved: asyncio.Event, until: float) -> bool:
+    """Wait for the feed to move on; False when it had not by then, on the loop's clock."""
+    try:
+        async with asyncio.timeout_at(until):
+            await moved.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _next(tail: Tail, feed: Feed, cursor: Cursor) -> Sequence[DeliveryReport]:
+    in_ring = feed.since(cursor.offset)
+    if in_ring is None:
+        return await tail.page(feed.tenant_id, cursor)
+    return in_ring
+
+
+def _split(
+    found: Sequence[DeliveryReport], log_id: UUID, wanted: Wanted, feed: Feed
+) -> list[Batch]:
+    batches: list[Batch] = []
+    chosen: list[DeliveryReport] = []
+    octets = 0
+    for report in found:
+        if not wanted(report):
+            continue
+        size = report.ByteSize() + 8
+        if chosen and (octets + size > BATCH_OCTETS or len(chosen) == BATCH):
+            batches.append(_batch(chosen, chosen[-1], log_id, feed))
+            chosen, octets = [], 0
+        chosen.append(report)
+        octets += size
+    if found:
+        batches.append(_batch(chosen, found[-1], log_id, feed))
+    return batches
+
+
+def _batch(
+    chosen: Sequence[DeliveryReport], last: DeliveryReport, log_id: UUID, feed: Feed
+) -> Batch:
+    """Give a batch that ends at the report `last`; a page may be ahead of the feed."""
+    cursor = Cursor(log_id, last.event_time.ToDatetime().date(), last.offset)
+    return Batch(chosen, cursor, max(feed.cursor.offset, last.offset))

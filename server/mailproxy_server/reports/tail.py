@@ -1,0 +1,115 @@
+"""The tail: one reader a replica that gives new reports to all who follow a tenant.
+
+Woken by a hint, with a poll behind it. Keeps a ring of a tenant's newest reports while
+somebody follows it; who is behind the ring reads pages from the database instead.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+from mailproxy.v1.delivery_pb2 import DeliveryReport
+
+from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.queue import read
+from mailproxy_server.queue.hot import Pool
+from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.reports.cursor import Cursor
+from mailproxy_server.reports.wire import to_wire
+
+RING = 2_000
+PAGE = 500
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """What the tail holds of one tenant: its newest reports, without a gap, and how far it is."""
+
+    tenant_id: UUID
+    log_id: UUID
+    cursor: Cursor
+    ring: deque[DeliveryReport] = field(default_factory=lambda: deque(maxlen=RING))
+    followers: int = 0
+    behind: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    reader: asyncio.Task[None] | None = None
+
+    def since(self, offset: int) -> Sequence[DeliveryReport] | None:
+        """Give what follows `offset`; None when the ring does not reach back that far."""
+        missing = self.cursor.offset - offset
+        if missing <= 0:
+            return ()
+        if missing > len(self.ring):
+            return None
+        return [self.ring[index] for index in range(len(self.ring) - missing, len(self.ring))]
+
+
+class Tail:
+    """The feeds of a replica."""
+
+    def __init__(self, pool: Pool, poll_seconds: float = 1.0) -> None:
+        self._pool = pool
+        self._poll_seconds = poll_seconds
+        self._feeds: dict[UUID, Feed] = {}
+
+    def hint(self, lines: Sequence[str]) -> None:
+        """Reports of these tenants were written; none named: anybody's."""
+        for tenant_id in map(UUID, lines) if lines else list(self._feeds):
+            if feed := self._feeds.get(tenant_id):
+                feed.behind.set()
+
+    async def follow(self, tenant_id: UUID) -> Feed:
+        """Begin to follow a tenant; each call is ended by one of `leave`."""
+        if tenant_id not in self._feeds:
+            async with borrowed(self._pool) as link:
+                head = await read.head(link, tenant_id)
+            if tenant_id not in self._feeds:  # another follower may have come meanwhile
+                cursor = Cursor(head.log_id, head.last_at.date(), head.last_offset)
+                feed = self._feeds[tenant_id] = Feed(tenant_id, head.log_id, cursor)
+                feed.reader = asyncio.create_task(self._read_all(feed), name="tail")
+        feed = self._feeds[tenant_id]
+        feed.followers += 1
+        return feed
+
+    def leave(self, feed: Feed) -> None:
+        """Follow no longer; the last one closes the feed."""
+        feed.followers -= 1
+        if feed.followers == 0 and feed.reader is not None:
+            feed.reader.cancel()
+            del self._feeds[feed.tenant_id]
+
+    async def page(self, tenant_id: UUID, after: Cursor) -> list[DeliveryReport]:
+        """Read a page from the database, for who is behind the ring."""
+        async with borrowed(self._pool) as link:
+            rows = await read.after(link, tenant_id, after.offset, after.not_before, PAGE)
+        return [to_wire(row, after.log_id) for row in rows]
+
+    async def _read_all(self, feed: Feed) -> None:
+        while True:
+            feed.behind.clear()
+            try:
+                more = await self._read(feed)
+            except (Unavailable, asyncpg.PostgresError):
+                more = False
+            if more:
+                continue
+            try:
+                async with asyncio.timeout(self._poll_seconds):
+                    await feed.behind.wait()
+            except TimeoutError:
+                pass  # nobody hinted: this is the poll
+
+    async def _read(self, feed: Feed) -> bool:
+        reports = await self.page(feed.tenant_id, feed.cursor)
+        if not reports:
+            return False
+        feed.ring.extend(reports)
+        newest = reports[-1]
+        day = newest.event_time.ToDatetime().date()
+        feed.cursor = Cursor(feed.log_id, day, newest.offset)
+        moved, feed.moved = feed.moved, asyncio.Event()
+        moved.set()
+        return len(reports) == PAGE

@@ -1,0 +1,121 @@
+"""Accounts and what their relays said, in the words of the contract. Pure."""
+
+from mailproxy.v1 import account_pb2, delivery_pb2
+
+from mailproxy_server.accounts.account import Account
+from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
+from mailproxy_server.smtp.verify import Verified
+
+_TLS = {
+    "starttls": account_pb2.TLS_MODE_STARTTLS,
+    "implicit": account_pb2.TLS_MODE_IMPLICIT,
+    "none": account_pb2.TLS_MODE_NONE,
+}
+
+
+def to_wire(account: Account) -> account_pb2.Account:
+    """Give an account as callers see it: without its password."""
+    wire = account_pb2.Account(
+        account_id=account.account_id,
+        host=account.host,
+        port=account.port,
+        tls=_TLS[account.tls],
+        tls_insecure_skip_verify=account.tls_insecure_skip_verify,
+        tls_ca_certificates=account.tls_ca_certificates,
+        username=account.username,
+        has_password=account.has_password,
+        ehlo_name=account.ehlo_name,
+        max_connections=account.max_connections,
+        max_recipients_per_transaction=account.max_recipients_per_transaction,
+        max_messages_per_connection=account.max_messages_per_connection,
+        disable_pipelining=not account.pipelining,
+        is_default=account.is_default,
+        etag=account.etag,
+    )
+    wire.idle_ttl.FromNanoseconds(round(account.idle_ttl_seconds * 1e9))
+    wire.create_time.FromDatetime(account.created_at)
+    wire.update_time.FromDatetime(account.updated_at)
+    return wire
+
+
+def verified(account: Account, found: Verified) -> account_pb2.VerifyAccountResponse:
+    """Give what a connection to the account's relay came to."""
+    response = account_pb2.VerifyAccountResponse(
+        ok=found.ok,
+        exchanges=[_exchange(one) for one in found.exchanges],
+        capabilities=found.capabilities,
+        tls_version=found.tls_version,
+    )
+    if not found.ok:
+        response.reason = _reason(found)
+        response.problem = _problem(account, found, response.reason)
+    return response
+
+
+def unreadable(words: str) -> account_pb2.VerifyAccountResponse:
+    """Give the answer for an account whose password does not open."""
+    return account_pb2.VerifyAccountResponse(
+        ok=False, reason=delivery_pb2.FAILURE_REASON_RELAY_AUTH, problem=words
+    )
+
+
+def _exchange(exchange: Exchange) -> delivery_pb2.SmtpExchange:
+    wire = delivery_pb2.SmtpExchange(
+        stage=exchange.stage, command=exchange.command, elapsed_ms=exchange.elapsed_ms
+    )
+    answer = exchange.answer
+    if isinstance(answer, Reply):
+        wire.reply.CopyFrom(
+            delivery_pb2.SmtpReply(
+                code=answer.code,
+                enhanced_code=answer.enhanced,
+                text=answer.text,
+                stage=exchange.stage,
+                text_truncated=answer.truncated,
+            )
+        )
+    else:
+        wire.fault = _fault(answer)
+    return wire
+
+
+def _fault(fault: Fault) -> str:
+    return f"{fault.kind}: {fault.detail}" if fault.detail else str(fault.kind)
+
+
+def _reason(found: Verified) -> delivery_pb2.FailureReason.ValueType:
+    kind = found.problem.kind if isinstance(found.problem, Fault) else None
+    if kind is FaultKind.TLS or found.stage is Stage.STARTTLS:
+        return delivery_pb2.FAILURE_REASON_RELAY_TLS
+    if kind is FaultKind.AUTH or (found.stage is Stage.AUTH and kind is None):
+        return delivery_pb2.FAILURE_REASON_RELAY_AUTH
+    return delivery_pb2.FAILURE_REASON_RELAY_UNREACHABLE
+
+
+_REMEDIES = {
+    delivery_pb2.FAILURE_REASON_RELAY_TLS: (
+        "TLS failed",
+        "check the TLS mode and port; for a private authority give tls_ca_certificates",
+    ),
+    delivery_pb2.FAILURE_REASON_RELAY_AUTH: (
+        "the relay did not accept the credentials",
+        "set them anew with `mailproxy account set {id} --username ... --password-stdin`",
+    ),
+    delivery_pb2.FAILURE_REASON_RELAY_UNREACHABLE: (
+        "no usable connection",
+        "check host and port, and that this machine may connect to them",
+    ),
+}
+
+
+def _problem(
+    account: Account, found: Verified, reason: delivery_pb2.FailureReason.ValueType
+) -> str:
+    what, remedy = _REMEDIES[reason]
+    answer = found.problem
+    if isinstance(answer, Reply):
+        said = " ".join(part for part in (str(answer.code), answer.enhanced, answer.text) if part)
+    else:
+        said = _fault(answer) if answer is not None else ""
+    where = f"{account.host}:{account.port}"
+    return f"{what} ({where}: {said}); {remedy.format(id=account.account_id)}"

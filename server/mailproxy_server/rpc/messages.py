@@ -1,0 +1,192 @@
+"""MessageService: takes messages in, tells where they stand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from mailproxy.v1 import message_pb2
+
+from mailproxy_server.accounts.cache import AccountCache
+from mailproxy_server.mail.errors import CallerError, FieldViolation, InvalidFields, invalid
+from mailproxy_server.queue import read, wake
+from mailproxy_server.queue.enqueue import Accepted, NewMessage, Taken
+from mailproxy_server.queue.hot import Pool
+from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.ids import born
+from mailproxy_server.queue.intake import Intake
+from mailproxy_server.reports.tail import Tail
+from mailproxy_server.rpc import standing, submission, watching
+from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.depth import Depth
+from mailproxy_server.rpc.faults import Faults
+from mailproxy_server.rpc.find import find, not_found
+from mailproxy_server.rpc.status import to_status
+from mailproxy_server.rpc.unknown import refuse_unknown
+
+BATCH_LIMIT = 1000
+_BREATH = 25
+"""Requests of a batch that are checked before other calls have a turn."""
+
+Submit = message_pb2.SubmitMessageRequest
+Submitted = message_pb2.SubmitMessageResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The servicer."""
+
+    pool: Pool
+    intake: Intake
+    bell: wake.Bell
+    accounts: AccountCache
+    depth: Depth
+    tail: Tail
+    faults: Faults
+
+    async def SubmitMessage(self, request: Submit, call: Call) -> Submitted:
+        """Queue one message durably."""
+        return await self._submit(request, call, "")
+
+    async def SubmitMessages(
+        self, request: message_pb2.SubmitMessagesRequest, call: Call
+    ) -> message_pb2.SubmitMessagesResponse:
+        """Queue many; one result each."""
+        if not 1 <= len(request.requests) <= BATCH_LIMIT:
+            raise invalid("requests", f"give 1 to {BATCH_LIMIT} requests")
+        prepared = await self._prepare_all(request.requests, call)
+        wanted = [p for p in prepared if isinstance(p, NewMessage)]
+        await self.depth.admit(call.tenant_id, sum(len(m.recipients) for m in wanted))
+        taken = iter(await self.intake.submit_all(wanted))
+        response = message_pb2.SubmitMessagesResponse()
+        for one in prepared:
+            result = response.results.add()
+            try:
+                if isinstance(one, NewMessage):
+                    result.response.CopyFrom(await self._answer(one, next(taken)))
+                elif isinstance(one, Exception):
+                    raise one
+                else:
+                    result.response.CopyFrom(one)
+            except Exception as error:
+                result.error.CopyFrom(to_status(self.faults.translate(error)))
+        return response
+
+    async def WatchMessage(
+        self, request: message_pb2.WatchMessageRequest, call: Call
+    ) -> AsyncIterator[message_pb2.WatchMessageResponse]:
+        """Stream one message's reports until all of its recipients are final."""
+        if request.WhichOneof("target") == "submit":
+            submitted = await self._submit(request.submit, call, "submit.")
+            yield message_pb2.WatchMessageResponse(submitted=submitted)
+            if request.submit.validate_only:
+                return
+            message_id = UUID(submitted.message_id)
+        else:
+            async with borrowed(self.pool) as link:
+                message_id = await find(
+                    link, call.tenant_id, request.message_id, request.request_id
+                )
+        del request  # a stream may live long, and what was submitted may be large
+        async for reports in watching.watch(self.pool, self.tail, call.tenant_id, message_id):
+            yield message_pb2.WatchMessageResponse(reports=reports)
+
+    async def GetMessage(
+        self, request: message_pb2.GetMessageRequest, call: Call
+    ) -> message_pb2.GetMessageResponse:
+        """Read one message and where its recipients stand."""
+        tenant_id = call.tenant_id
+        async with (
+            borrowed(self.pool) as link,
+            link.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            message_id = await find(link, tenant_id, request.message_id, request.request_id)
+            stored = await read.message(link, tenant_id, message_id)
+            if stored is None:
+                raise not_found(f"message_id {message_id}")
+            head = await read.head(link, tenant_id)
+            standings = await read.standing(link, tenant_id, message_id)
+            reports = await read.of_message(
+                link, tenant_id, message_id, transcripts=request.include_attempts
+            )
+        statuses = standing.recipients(standings, reports, head.log_id)
+        response = standing.message(stored, statuses)
+        response.attempts.extend(standing.attempts(reports))
+        return response
+
+    async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
+        message = await self._prepare(request, call, path)
+        if request.validate_only:
+            return Submitted()
+        await self.depth.admit(call.tenant_id, len(message.recipients))
+        return await self._answer(message, await self.intake.submit(message))
+
+    async def _prepare(self, request: Submit, call: Call, path: str) -> NewMessage:
+        """Check a request and resolve its account."""
+        now = submission.utc_now()
+        try:
+            admitted = submission.check(request, now, path)
+        except InvalidFields:
+            first = await self._accepted_before(request, call.tenant_id)
+            if first is None:
+                raise
+            admitted = submission.check(request, first, path)
+        account_id = self.accounts.peek(call.tenant_id, admitted.account_id)
+        if account_id is None:
+            try:
+                account_id = await self.accounts.resolve(call.tenant_id, admitted.account_id)
+            except CallerError as error:
+                raise _at_field(error, f"{path}email.account_id") from None
+        return submission.new_message(
+            call.tenant_id, account_id, request, admitted, now, call.traceparent
+        )
+
+    async def _accepted_before(self, request: Submit, tenant_id: UUID) -> datetime | None:
+        """Give when a request that may have expired since was accepted, None if it was not.
+
+        Who lost the first answer repeats the call, and must not be refused for the hour.
+        """
+        if not (request.request_id and request.email.HasField("expire_time")):
+            return None
+        async with borrowed(self.pool) as link:
+            known = await read.by_request(link, tenant_id, request.request_id)
+        return born(known) if known else None
+
+    async def _prepare_all(
+        self, requests: Sequence[Submit], call: Call
+    ) -> list[NewMessage | Submitted | Exception]:
+        prepared: list[NewMessage | Submitted | Exception] = []
+        size = call.size // len(requests)
+        for number, request in enumerate(requests):
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
+            try:
+                refuse_unknown(request, size, f"requests[{number}]")
+                message = await self._prepare(request, call, f"requests[{number}].")
+                prepared.append(Submitted() if request.validate_only else message)
+            except Exception as error:
+                prepared.append(error)
+        return prepared
+
+    async def _answer(self, message: NewMessage, taken: Taken | BaseException) -> Submitted:
+        if isinstance(taken, BaseException):
+            raise taken
+        if isinstance(taken, Accepted):
+            self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
+            return submission.accepted(message, taken)
+        submission.same_or_refused(taken, message)
+        async with borrowed(self.pool) as link:
+            head = await read.head(link, message.tenant_id)
+            standings = await read.standing(link, message.tenant_id, taken.message_id)
+            reports = await read.of_message(link, message.tenant_id, taken.message_id)
+        response = Submitted(message_id=str(taken.message_id), replayed=True)
+        response.accept_time.FromDatetime(taken.accepted_at)
+        response.recipients.extend(standing.recipients(standings, reports, head.log_id))
+        return response
+
+
+def _at_field(error: CallerError, field: str) -> CallerError:
+    """Give the same error, naming the field that is at fault."""
+    violations = [FieldViolation(field, error.message)]
+    return CallerError(error.reason, error.message, error.metadata, violations)

@@ -1,0 +1,135 @@
+"""Which servicer answers which RPC: binds servicers to the chain, once, at registration."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from mailproxy_server.mail.errors import MailProxyError
+from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.edge import Context, Edge, parse
+from mailproxy_server.rpc.streams import Streams
+from mailproxy_server.rpc.tracing import Answer, traced
+
+if TYPE_CHECKING:
+    RpcHandler = grpc.RpcMethodHandler[Any, Any]
+else:
+    RpcHandler = grpc.RpcMethodHandler  # not subscriptable at run time
+
+Unary = Callable[[Any, Call], Awaitable[Message]]
+Streaming = Callable[[Any, Call], AsyncGenerator[Message, None]]
+
+
+class Registry(grpc.GenericRpcHandler):
+    """All RPCs of a server, found by one look-up."""
+
+    def __init__(self, edge: Edge):
+        self.edge = edge
+        self._handlers: dict[str, RpcHandler] = {}
+        self._streams: dict[str, Streams] = {}
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names of the services that were added."""
+        return tuple(self._streams)
+
+    def open_streams(self) -> Iterator[tuple[str, int]]:
+        """Give each service and how many streams of it are open."""
+        return ((name, len(streams)) for name, streams in self._streams.items())
+
+    def add(
+        self, service: ServiceDescriptor, servicer: object, *, strict: Collection[str] = ()
+    ) -> None:
+        """Register `servicer`, which has a method for each RPC of `service`.
+
+        Requests of the RPCs in `strict` may hold no field that this server does not know.
+        """
+        streams = self.streams(service.full_name)
+        for method in service.methods:
+            answer = getattr(servicer, method.name)
+            self._handlers[f"/{service.full_name}/{method.name}"] = (
+                grpc.unary_stream_rpc_method_handler(
+                    _streaming(self.edge, streams, method, answer, method.name in strict)
+                )
+                if method.server_streaming
+                else grpc.unary_unary_rpc_method_handler(
+                    _unary(self.edge, method, answer, method.name in strict)
+                )
+            )
+
+    def add_foreign(self, path: str, handler: RpcHandler) -> None:
+        """Register one RPC that passes no chain: health and reflection."""
+        self._handlers[path] = handler
+
+    async def foreign_stream(
+        self, streams: Streams, answering: Coroutine[Any, Any, None], context: Context
+    ) -> None:
+        """Run a stream of `add_foreign` so that it is counted, bounded and drained."""
+        try:
+            with contextlib.closing(answering), streams.open():
+                await answering
+        except MailProxyError as error:
+            await self.edge.refuse(context, error)
+
+    def streams(self, name: str) -> Streams:
+        """Give the open streams of a service, which is made known by this."""
+        return self._streams.setdefault(name, Streams(self.edge.max_streams))
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler | None:
+        """Find the RPC of a call (grpc's look-up)."""
+        return self._handlers.get(handler_call_details.method)
+
+    def drain(self) -> None:
+        """Refuse new calls from now on and end every stream with UNAVAILABLE."""
+        self.edge.draining = True
+        for streams in self._streams.values():
+            streams.drain()
+
+
+def _unary(edge: Edge, method: MethodDescriptor, servicer: Unary, strict: bool) -> Answer:
+    kind = GetMessageClass(method.input_type)
+
+    async def answer(raw: bytes, context: Context) -> bytes:
+        try:
+            call = await edge.admit(raw, context)
+            with edge.budget.hold(call.size):
+                response = await servicer(parse(kind, raw, strict), call)
+                return response.SerializeToString()
+        except Exception as error:
+            await edge.refuse(context, error)
+
+    return _told(edge, method, answer)
+
+
+def _streaming(
+    edge: Edge, streams: Streams, method: MethodDescriptor, servicer: Streaming, strict: bool
+) -> Answer:
+    kind = GetMessageClass(method.input_type)
+
+    async def answer(raw: bytes, context: Context) -> None:
+        try:
+            call = await edge.admit(raw, context)
+            # grpc keeps the request's bytes for as long as the stream, so they stay counted.
+            with streams.open(), edge.budget.hold(call.size):
+                async with contextlib.aclosing(
+                    servicer(parse(kind, raw, strict), call)
+                ) as responses:
+                    async for response in responses:
+                        await context.write(response.SerializeToString())
+        except grpc.aio.BaseError:  # the client went away while we wrote
+            raise
+        except Exception as error:
+            await edge.refuse(context, error)
+
+    return _told(edge, method, answer)
+
+
+def _told(edge: Edge, method: MethodDescriptor, answer: Answer) -> Answer:
+    if edge.tracer is None:
+        return answer
+    return traced(edge.tracer, method.containing_service.full_name, method.name, answer)

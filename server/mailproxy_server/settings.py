@@ -1,0 +1,236 @@
+"""Owns every setting: name, meaning, unit, default, limits. Read from MAILPROXY_* variables.
+
+Nothing below the floor of `app` sees this: lower rooms take plain arguments. A bad value is one
+line that names the variable and what it may be, and never repeats a secret.
+"""
+
+import base64
+import binascii
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "MAILPROXY_"
+_MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """A setting has a value that it may not have; the text is one line with the remedy."""
+
+
+class Listen(NamedTuple):
+    """An address to listen on. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_listen(value: object) -> object:
+    """Read "host:port" or "[IPv6]:port"; raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    host, colon, port = value.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address stands in brackets, as [::1]:50051")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError("must be host:port with a port of 0 to 65535, as 127.0.0.1:50051")
+    return Listen(host, int(port))
+
+
+Address = Annotated[Listen, BeforeValidator(parse_listen)]
+
+
+class Settings(BaseSettings):
+    """All settings of the server. `load` gives them; each variable is MAILPROXY_<NAME>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        enable_decoding=False,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr | None = None
+    """PostgreSQL 15 to 18, as postgresql://user:password@host/database. Unset: an embedded one."""
+
+    data_dir: Path | None = None
+    """Folder of the embedded database, the token and the key. Unset: /var/lib/mailproxy as root,
+    else $XDG_STATE_HOME/mailproxy or ~/.local/state/mailproxy."""
+
+    grpc_listen: Address = Listen("127.0.0.1", 50051)
+    """Where gRPC is served, host:port."""
+
+    http_listen: Address = Listen("127.0.0.1", 8080)
+    """Where HTTP (health, metrics) is served, host:port."""
+
+    demo: bool = False
+    """Run the demo beside the server: an inbox that catches everything, and sample messages."""
+
+    demo_listen: Address = Listen("127.0.0.1", 1025)
+    """Where the demo's inbox takes SMTP, host:port."""
+
+    fronts: int = Field(default=1, ge=0, le=64)
+    """Processes that serve gRPC."""
+
+    dispatchers: int = Field(default=1, ge=0, le=64)
+    """Processes that send."""
+
+    max_message_bytes: int = Field(default=32 * _MIB, ge=64 * 1024, le=512 * _MIB)
+    """Bytes of the largest request that is taken in."""
+
+    inflight_bytes: int = Field(default=256 * _MIB, ge=_MIB, le=64 * 1024 * _MIB)
+    """Bytes of requests that one front holds at once; past it RESOURCE_EXHAUSTED."""
+
+    queue_depth: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
+    """Recipients of one tenant that may wait; past it RESOURCE_EXHAUSTED."""
+
+    lease_seconds: float = Field(default=30, ge=1, le=3600)
+    """Seconds without a heartbeat after which a dispatcher counts as dead."""
+
+    poll_seconds: float = Field(default=30, ge=0.05, le=3600)
+    """Seconds between looks at the queue when no notification comes."""
+
+    sweep_seconds: float = Field(default=30, ge=0.05, le=3600)
+    """Seconds between full sweeps, which find what notifications and polls passed over."""
+
+    drain_seconds: float = Field(default=20, ge=0, le=3600)
+    """Seconds that calls and sends in flight have to end after SIGTERM."""
+
+    statement_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
+    """Seconds that one statement may take in the database."""
+
+    max_streams: int = Field(default=1000, ge=1, le=100_000)
+    """Streams that one front serves at once; past it RESOURCE_EXHAUSTED."""
+
+    reflection: bool = True
+    """Whether gRPC reflection is served, which grpcurl and `buf curl` use."""
+
+    secret_key: SecretStr | None = None
+    """32 bytes in base64 that encrypt SMTP passwords at rest. Unset: `secret.key` in the data
+    directory, made at the first start."""
+
+    bootstrap_token: SecretStr | None = None
+    """Token of the first tenant, 16 to 512 printable characters, in an empty database. Unset: a
+    random one, written to `token` in the data directory."""
+
+    bootstrap_token_file: Path | None = None
+    """File that holds the bootstrap token, as a container's secret."""
+
+    report_retention_days: int = Field(default=30, ge=1, le=3650)
+    """Days that delivery reports are kept."""
+
+    message_retention_days: int = Field(default=30, ge=1, le=3650)
+    """Days that a message is kept after its last recipient became final."""
+
+    settle_gather_ms: float = Field(default=10, ge=0, le=1000)
+    """Milliseconds that outcomes are gathered before they are written together."""
+
+    max_concurrent_sends: int = Field(default=200, ge=1, le=10_000)
+    """SMTP transactions that one dispatcher runs at once."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """How logs look on stderr; auto: console on a terminal, else JSON."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+
+    tls_certificate: Path | None = None
+    """PEM file of the certificate chain for gRPC; together with tls_key. Unset: clear text."""
+
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key."""
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be postgresql://user:password@host/database")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            parse_key(value.get_secret_value())
+        return value
+
+    @field_validator("bootstrap_token")
+    @classmethod
+    def _is_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            check_token(value.get_secret_value())
+        return value
+
+
+def parse_key(text: str) -> bytes:
+    """Give the 32 bytes of a key in base64 (either alphabet); raises ValueError."""
+    try:
+        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise ValueError("must be 32 bytes in base64, as `openssl rand -base64 32` makes")
+    return key
+
+
+def check_token(token: str) -> None:
+    """Raise ValueError unless `token` can be a bearer token."""
+    if not (
+        16 <= len(token) <= 512 and token.isascii() and token.isprintable() and " " not in token
+    ):
+        raise ValueError("must be 16 to 512 printable ASCII characters without spaces")
+
+
+def load() -> Settings:
+    """Read the settings from the environment; raises SettingsError."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(_line(error)) from None
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsError(
+            f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY belong together: set both or neither"
+        )
+    if settings.bootstrap_token and settings.bootstrap_token_file:
+        raise SettingsError(
+            f"{PREFIX}BOOTSTRAP_TOKEN and {PREFIX}BOOTSTRAP_TOKEN_FILE are both set: keep one"
+        )
+    return settings
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Give a line for each variable that looks like a setting's but is none."""
+    names = [PREFIX + name.upper() for name in Settings.model_fields]
+    lines = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+            lines += [f"{name} is not a setting: did you mean {near[0]}?" for _ in near]
+    return lines
+
+
+def _line(error: ValidationError) -> str:
+    parts = []
+    for fault in error.errors(include_url=False, include_input=False):
+        words = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        parts.append(f"{PREFIX}{str(fault['loc'][0]).upper()} {words}")
+    return "; ".join(parts)

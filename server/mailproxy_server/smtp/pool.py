@@ -1,0 +1,213 @@
+"""The connections to one account's relay: takes a message, gives the transcript of its attempt.
+
+`lineup` decides; this acts. A connection is busy with one transaction or at rest. One that
+the relay closed while it rested costs no attempt: the transaction begins anew on a fresh
+connection, once, as nothing was handed over.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+from mailproxy_server.mail.envelope import Envelope
+from mailproxy_server.mail.transcript import Exchange, Transcript
+from mailproxy_server.smtp.commands import Needs, plan
+from mailproxy_server.smtp.connect import Opening
+from mailproxy_server.smtp.lineup import Lineup
+from mailproxy_server.smtp.relay import Relay, Timeouts
+from mailproxy_server.smtp.session import Session
+from mailproxy_server.smtp.transaction import MayDot, Transaction
+from mailproxy_server.smtp.trust import Trust
+from mailproxy_server.smtp.verify import Verified, verify
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """Connections now open and at rest, and how many were ever opened."""
+
+    open: int
+    idle: int
+    opened: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    envelope: Envelope
+    content: bytes
+    needs: Needs
+    may_dot: MayDot
+    started: float
+
+
+@dataclass(slots=True)
+class _Place:
+    """The right to one connection: with one that rested (`ask` it first?), or to open one."""
+
+    session: Session | None = None
+    ask: bool = False
+
+
+class Pool:
+    """Opens connections as they are needed, at most `relay.max_connections` at a time."""
+
+    def __init__(self, relay: Relay, *, timeouts: Timeouts | None = None):
+        self.relay = relay
+        self._timeouts = timeouts or Timeouts()
+        self._lineup: Lineup[Session] = Lineup(relay.max_connections, relay.idle_ttl)
+        self._turns: deque[asyncio.Future[_Place]] = deque()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._trust = Trust(relay)
+        self._opened = 0
+        self._closed = False
+
+    @property
+    def facts(self) -> PoolFacts:
+        """What it holds."""
+        resting = self._lineup.resting
+        return PoolFacts(self._lineup.busy + resting, resting, self._opened)
+
+    async def send(
+        self,
+        envelope: Envelope,
+        content: bytes,
+        *,
+        eight_bit: bool,
+        utf8_headers: bool,
+        envelope_id: str,
+        may_dot: MayDot,
+    ) -> Transcript:
+        """Run one transaction; waits for a turn when all connections are busy.
+
+        `content` has CRLF line ends and is not dot-stuffed. Never raises for what a relay
+        does. Cancelled, it cuts the connection: what became of the message is not known.
+        """
+        started = asyncio.get_running_loop().time()
+        size = len(content) if content.endswith(b"\r\n") else len(content) + 2
+        needs = Needs(size, eight_bit, utf8_headers, envelope_id)
+        place = await self._take()
+        try:
+            return await self._attempt(place, _Message(envelope, content, needs, may_dot, started))
+        finally:
+            self._free(place)
+
+    async def verify(self) -> Verified:
+        """Try the relay by a connection of its own, beside those of the pool."""
+        return await verify(self.relay, self._timeouts, await self._trust.context())
+
+    async def close(self) -> None:
+        """Take leave of all connections at rest, no longer than QUIT may take; busy ones are
+        closed as they finish. Nothing may be sent afterwards."""
+        self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._dismiss(self._lineup.clear())
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    async def _attempt(self, place: _Place, message: _Message) -> Transcript:
+        session = place.session
+        if session is not None and (not place.ask or await session.check()):
+            transaction = await self._run(session, message)
+            if not transaction.unheard:
+                return self._transcript(transaction.exchanges, transaction.mail_sent_ms)
+        if session is not None:
+            session.abort()
+        opening = Opening(self.relay, self._timeouts, message.started)
+        place.session = session = await opening.run(await self._trust.context())
+        if session is None:
+            return self._transcript(opening.exchanges)
+        self._opened += 1
+        transaction = await self._run(session, message)
+        return self._transcript(opening.exchanges + transaction.exchanges, transaction.mail_sent_ms)
+
+    async def _run(self, session: Session, message: _Message) -> Transaction:
+        steps = plan(message.envelope, message.needs, session.offer)
+        transaction = Transaction(session, steps, message.started)
+        pipelined = self.relay.pipelining and session.offer.pipelining
+        try:
+            await transaction.run(message.content, message.may_dot, pipelined=pipelined)
+        except BaseException:
+            session.abort()
+            raise
+        return transaction
+
+    def _transcript(self, exchanges: list[Exchange], mail_sent_ms: int | None = None) -> Transcript:
+        return Transcript(self.relay.name, tuple(exchanges), mail_sent_ms)
+
+    async def _take(self) -> _Place:
+        if self._closed:
+            raise RuntimeError("the pool is closed")
+        decision = self._lineup.take(asyncio.get_running_loop().time())
+        self._dismiss(decision.close)
+        if decision.wait:
+            return await self._turn()
+        return _Place(decision.use, decision.ask)
+
+    async def _turn(self) -> _Place:
+        turn: asyncio.Future[_Place] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._free(turn.result())
+            raise
+
+    def _free(self, place: _Place) -> None:
+        """Hand the place on to who waits longest, or put its connection to rest."""
+        session = place.session
+        if session is not None and not session.usable:
+            session.abort()
+            session = None
+        elif session is not None and (self._closed or self._used_up(session)):
+            self._spawn(self._leave(session))
+            return
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(_Place(session, session is not None and session.unfinished))
+                return
+        if session is None:
+            self._lineup.leave()
+        else:
+            self._lineup.rest(session, asyncio.get_running_loop().time())
+            self._await_expiry()
+
+    def _used_up(self, session: Session) -> bool:
+        limits = (self.relay.max_messages_per_connection, session.offer.max_transactions)
+        return any(0 < limit <= session.transactions for limit in limits)
+
+    async def _leave(self, session: Session) -> None:
+        """The place is free only when the relay has heard QUIT: it may count connections."""
+        try:
+            await session.quit()
+        finally:
+            self._free(_Place())
+
+    def _dismiss(self, sessions: tuple[Session, ...]) -> None:
+        for session in sessions:
+            if session.usable:
+                self._spawn(_quit(session))
+            else:
+                session.abort()
+
+    def _spawn(self, leaving: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _await_expiry(self) -> None:
+        due = self._lineup.next_expiry
+        if due is not None and self._expiry is None and not self._closed:
+            self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self._dismiss(self._lineup.expired(asyncio.get_running_loop().time()))
+        self._await_expiry()
+
+
+async def _quit(session: Session) -> None:
+    await session.quit()

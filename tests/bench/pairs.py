@@ -1,0 +1,89 @@
+"""`make bench BASE=commit`: this checkout beside another commit, in interleaved pairs.
+
+The other commit is checked out into the scratch folder, with an environment of its own. Pairs,
+with the order turned each time, so that what the machine does meanwhile meets both alike.
+"""
+
+import contextlib
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.processes import BenchError, clean_environment
+from tests.bench.runs import Run, run_proxy
+from tests.bench.tables import number, say, say_busy, show_table
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = ("unary raw", "client raw", "batch raw")
+
+
+@contextlib.contextmanager
+def other_checkout(commit: str, folder: Path) -> Iterator[Path]:
+    """Check out `commit` below `folder` and give its Python."""
+    git = ["git", "-C", str(ROOT), "worktree"]
+    added = subprocess.run(
+        [*git, "add", "--detach", str(folder), commit], capture_output=True, text=True
+    )
+    if added.returncode:
+        raise BenchError(f"{commit} cannot be checked out: {added.stderr.strip()}")
+    try:
+        say(f"setting up {commit}")
+        make = ["make", "--no-print-directory", "-C", str(folder), ".venv/run.stamp"]
+        subprocess.run(make, check=True, env=clean_environment(MAKEFLAGS=""))
+        yield folder / ".venv/bin/python"
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+def measure(
+    python: Path, scratch: Path, commit: str, count: int, messages: int
+) -> dict[str, object]:
+    """Run the pairs, print the ratios, and give them for programs: ours to the other's."""
+    ratios: dict[str, dict[str, float]] = {}
+    every: list[Run] = []
+    with other_checkout(commit, scratch / "base") as other:
+        for kind in KINDS:
+            runs = [
+                pair(
+                    python,
+                    other,
+                    scratch / f"{kind.replace(' ', '-')}-{turn}",
+                    kind,
+                    messages,
+                    turn,
+                )
+                for turn in range(count)
+            ]
+            every += [run for both in runs for run in both]
+            ratios[kind] = {
+                "cpu": statistics.median(a.server_cpu_ms / b.server_cpu_ms for a, b in runs),
+                "rate": statistics.median(a.end_to_end_per_s / b.end_to_end_per_s for a, b in runs),
+            }
+    say_busy(every)
+    show(commit, ratios)
+    return {"base": commit, "pairs": count, "messages": messages, "ratios": ratios}
+
+
+def pair(
+    python: Path, other: Path, folder: Path, kind: str, messages: int, turn: int
+) -> tuple[Run, Run]:
+    """Measure both sides once, ours first in even turns; gives ours and the other."""
+    sides = [(python, folder / "ours"), (other, folder / "base")]
+    if turn % 2:
+        sides.reverse()
+    runs = [run_proxy(each, at, kind, messages) for each, at in sides]
+    if turn % 2:
+        runs.reverse()
+    ours, base = runs
+    say(f"{kind}: {ours.server_cpu_ms:.3f} against {base.server_cpu_ms:.3f} CPU ms a message")
+    return ours, base
+
+
+def show(commit: str, ratios: dict[str, dict[str, float]]) -> None:
+    """Print the medians of the pairs."""
+    rows = [
+        (kind, number(each["cpu"], 3), number(each["rate"], 3)) for kind, each in ratios.items()
+    ]
+    title = f"This checkout to {commit}, median of the pairs"
+    show_table(title, ("", "CPU a message", "rate"), rows)

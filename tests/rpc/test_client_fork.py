@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+from tests.support.fake_server import FakeServer
+
+PROGRAM = """
+import os, sys, threading
+from mailproxy import MailProxyClient
+
+PLAIN = dict(from_address="a@x.test", to="b@y.test", text="Hello")
+client = MailProxyClient(sys.argv[1], retry=sys.argv[2] != "0")
+busy = [threading.Thread(target=lambda: [client.submit(**PLAIN) for _ in range(200)])
+        for _ in range(int(sys.argv[2]))]
+client.submit(**PLAIN, request_id="before")
+for thread in busy:
+    thread.start()
+children = []
+for number in range(4):
+    child = os.fork()
+    if not child:
+        try:
+            client.submit(**PLAIN, request_id=f"child-{number}")
+            assert not client.queue_status().accounts
+            with client.delivery_reports(follow=False) as reports:
+                list(reports)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    children.append(child)
+ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+for thread in busy:
+    thread.join()
+client.submit(**PLAIN, request_id="after")
+assert ended == [0] * 4, ended
+"""
+
+
+def run(server: FakeServer, threads: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, server.target, str(threads)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    children = {f"child-{number}" for number in range(4)}
+    assert {"before", "after", *children} <= set(server.request_ids)
+
+
+def test_children_made_by_fork_submit_and_read_on_a_channel_of_their_own() -> None:
+    with FakeServer() as server:
+        run(server, threads=0)
+
+
+def test_a_fork_among_submitting_threads_hurts_neither_side() -> None:
+    with FakeServer() as server:
+        run(server, threads=4)
+        assert len(server.messages) == 4 * 200 + 6

@@ -1,0 +1,37 @@
+"""Programs that come from a Debian package: there, or the test says what to install.
+
+Under CI=true a missing one fails the test, or a promise could go unproved in silence;
+elsewhere it is skipped.
+"""
+
+import os
+import shutil
+
+import pytest
+
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
+_SIGNS = {
+    "nodejs": "node",
+    "npm": "npm",
+    "postfix": "smtp-sink",
+    "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
+}
+"""A program by which each package is known to be there."""
+
+
+def require(package: str) -> str:
+    """Give the path of the package's program; fails or skips the test when it is not there."""
+    found = shutil.which(_SIGNS[package], path=_PATH)
+    if found is not None:
+        return found
+    words = f"{_SIGNS[package]} is not here: apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(words, pytrace=False)
+    pytest.skip(words)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Honour the marker needs_debian."""
+    for marker in item.iter_markers("needs_debian"):
+        for package in marker.args:
+            require(package)

@@ -1,0 +1,111 @@
+"""A PostgreSQL for tests: the server's own embedded one, made quick, and databases in it."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from mailproxy_server.app.embedded import TUNING, Embedded
+from mailproxy_server.app.place import prepare
+
+T = TypeVar("T")
+_QUICK = {
+    **TUNING,
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "autovacuum_naptime": "1min",
+}
+
+
+class Cluster:
+    """A running embedded PostgreSQL; `folder` is its data directory."""
+
+    def __init__(self, folder: Path, apart: "Apart"):
+        self._apart = apart
+        self.folder = folder
+        self.embedded = Embedded(prepare(folder), tuning=_QUICK)
+        self._template: str | None = None
+
+    def url_of(self, database: str) -> str:
+        return self.embedded.url_of(database)
+
+    def make_database(self, *, migrated: bool = True) -> str:
+        """Make a fresh database and give its URL; the first call migrates the template."""
+        if migrated and self._template is None:
+            self._template = "migrated"
+            self._execute('CREATE DATABASE "migrated"')
+            self._apart.run(_migrate(self.url_of("migrated")))
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        template = self._template if migrated else "template1"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url_of(name)
+
+    def drop_database(self, url: str) -> None:
+        name = url.split("?")[0].rsplit("/", 1)[1]
+        self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _execute(self, sql: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(self.url_of("postgres"))
+            try:
+                await connection.execute(sql)
+            finally:
+                await connection.close()
+
+        self._apart.run(run())
+
+
+async def _migrate(url: str) -> None:
+    from mailproxy_server.queue.migrations import upgrade
+
+    await upgrade(url)
+
+
+class Apart:
+    """A loop of its own in a thread, for what must outlive or stand beside a test's loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """Give a short temporary folder that PostgreSQL's user can pass through; removed after."""
+    folder = Path(tempfile.mkdtemp(prefix="mailproxy-", dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Run a cluster in a temporary folder for as long as the block."""
+    apart = Apart()
+    with open_folder() as folder:
+        cluster = Cluster(folder, apart)
+        try:
+            apart.run(cluster.embedded.start())
+            yield cluster
+        finally:
+            apart.run(cluster.embedded.stop())
+            apart.close()

@@ -1,0 +1,168 @@
+"""The judge of crash tests: an SMTP server that swallows everything, quickly, and counts it.
+
+It knows a message by its X-Mailproxy-Id alone. What it counts it has counted before the reply
+leaves, so that a sender killed in between is seen to have sent.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+EHLO = b"250-sinkhole.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 33554432\r\n"
+REFUSED = "refused-"
+"""How the recipients begin that RCPT refuses with a 550."""
+_ID = re.compile(rb"^X-Mailproxy-Id: (\S+)\r$", re.MULTILINE)
+_NEEDED = (b"\r\nDate: ", b"\r\nMessage-ID: <")
+
+Wanted = tuple[str, str]
+"""A message's id and a recipient."""
+
+
+class Sinkhole:
+    """Listens on a loopback port of its own.
+
+    `copies` counts final dots by message and recipient, `by_port` by the sender's port.
+    `versions` holds the digests of each message's bytes, `headless` the ids of those that came
+    without Date or Message-ID.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.copies: Counter[Wanted] = Counter()
+        self.by_port: Counter[int] = Counter()
+        self.versions: dict[str, set[bytes]] = {}
+        self.headless: set[str] = set()
+        self.dots = 0
+        self.answers: Callable[[str, list[str]], bytes | None] = lambda verb, recipients: None
+        """Asked at "MAIL", "DATA" and "DOT" for another reply than the ordinary one; b"" cuts."""
+        self.open: set[asyncio.Transport] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def messages(self) -> int:
+        """How many different messages have come."""
+        return len(self.versions)
+
+    def swallow(self, recipients: list[str], content: bytes, port: int) -> None:
+        """Count one final dot."""
+        head = b"\r\n" + content.partition(b"\r\n\r\n")[0] + b"\r\n"
+        found = _ID.search(head)
+        message_id = found[1].decode() if found else "none"
+        for recipient in recipients:
+            self.copies[message_id, recipient] += 1
+        self.by_port[port] += 1
+        self.dots += 1
+        self.versions.setdefault(message_id, set()).add(hashlib.sha256(content).digest())
+        if any(header not in head for header in _NEEDED):
+            self.headless.add(message_id)
+
+    def cut_all(self) -> None:
+        """Cut every open connection hard."""
+        for transport in list(self.open):
+            transport.abort()
+
+    async def start(self) -> None:
+        """Listen; after `stop`, on the same port again."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Dialogue(self), "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        """Stop listening and cut what is open."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        self.cut_all()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _Dialogue(asyncio.Protocol):
+    """One connection: answers pipelined commands, all replies of a segment in one write."""
+
+    def __init__(self, sinkhole: Sinkhole) -> None:
+        self._sinkhole = sinkhole
+        self._buffer = bytearray()
+        self._recipients: list[str] = []
+        self._in_data = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._port: int = transport.get_extra_info("peername")[1]
+        self._sinkhole.open.add(transport)
+        transport.write(b"220 sinkhole.test ESMTP\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sinkhole.open.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        replies = bytearray()
+        while (reply := self._next()) is not None:
+            if not reply:
+                self._transport.abort()
+                return
+            replies += reply
+        if replies:
+            self._transport.write(bytes(replies))
+
+    def _next(self) -> bytes | None:
+        """Give the reply to the next command or content; None when it is not whole yet."""
+        if self._in_data:
+            lead = self._buffer.startswith(b".\r\n")
+            end = 0 if lead else self._buffer.find(b"\r\n.\r\n")
+            if end < 0:
+                return None
+            content = bytes(self._buffer[: end + 2 * (not lead)]).replace(b"\r\n..", b"\r\n.")
+            del self._buffer[: end + (3 if lead else 5)]
+            self._in_data = False
+            if self._recipients:
+                self._sinkhole.swallow(self._recipients, content, self._port)
+            return self._asked("DOT", b"250 2.0.0 Ok: queued as S%d\r\n" % self._sinkhole.dots)
+        line, found, rest = self._buffer.partition(b"\r\n")
+        if not found:
+            return None
+        self._buffer = rest
+        return self._command(line.decode())
+
+    def _command(self, line: str) -> bytes:
+        match line[:4].upper():
+            case "EHLO":
+                return EHLO
+            case "MAIL":
+                self._recipients = []
+                return self._asked("MAIL", b"250 2.1.0 Ok\r\n")
+            case "RCPT":
+                recipient = line[line.index("<") + 1 : line.index(">")]
+                if recipient.startswith(REFUSED):
+                    return b"550 5.1.1 no such user\r\n"
+                self._recipients.append(recipient)
+                return b"250 2.1.5 Ok\r\n"
+            case "DATA":
+                if not self._recipients:
+                    return b"554 5.5.1 no valid recipients\r\n"
+                reply = self._asked("DATA", b"354 go on\r\n")
+                self._in_data = reply.startswith(b"354")
+                return reply
+            case "QUIT":
+                return b"221 2.0.0 bye\r\n"
+        return b"250 2.0.0 Ok\r\n"
+
+    def _asked(self, verb: str, ordinary: bytes) -> bytes:
+        reply = self._sinkhole.answers(verb, self._recipients)
+        return ordinary if reply is None else reply

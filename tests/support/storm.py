@@ -1,0 +1,209 @@
+"""A server under attack: mail goes in, is swallowed and reported, while parts of it are killed.
+
+    async with Storm(data_dir, seed) as storm:
+        await storm.let_in(100)
+        await storm.strike("dispatcher")
+        ...
+        await storm.calm()
+        assert storm.findings() == []
+
+Everything is seen from outside: the client's acknowledgements and reports (`ledger`), and the
+final dots at the relay (`sinkhole`).
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from mailproxy import AsyncMailProxyClient, MailProxyError
+
+from tests.support.eventually import eventually
+from tests.support.ledger import Ledger
+from tests.support.serving import REAL, Run, left
+from tests.support.sinkhole import Sinkhole
+
+SENDERS = 32
+PATIENCE = 240.0
+"""Seconds that a submission may take through all the restarts."""
+IN_TRAFFIC = 0.6
+"""The share of strikes that wait until mail flows again."""
+PARTS = {
+    "front": ("front",),
+    "dispatcher": ("dispatcher",),
+    "children": ("front", "dispatcher"),
+    "postgres": ("bin/postgres",),
+}
+"""What is killed by which word of a command line; "supervisor" and "everything" besides."""
+
+
+class Storm:
+    """One server on `data_dir`, one relay, one client; `seed` decides what chance decides."""
+
+    def __init__(self, data_dir: Path, seed: int, *, dispatchers: int = 1, lease: int = 3):
+        self.random = random.Random(seed)
+        self.sinkhole = Sinkhole()
+        self.ledger = Ledger()
+        self.kills: Counter[str] = Counter()
+        self.submitted = 0
+        self._data_dir = data_dir
+        self._environment = {
+            "MAILPROXY_LEASE_SECONDS": str(lease),
+            "MAILPROXY_DISPATCHERS": str(dispatchers),
+            "MAILPROXY_LOG_LEVEL": "warning",
+        }
+        self._permits = asyncio.Semaphore(0)
+        self._stack = AsyncExitStack()
+        self._senders: list[asyncio.Task[None]] = []
+        self.logs: list[Run] = []
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.sinkhole)
+        self.run = Run(self._data_dir, environment=self._environment, program=REAL)
+        self.logs.append(self.run)
+        await asyncio.to_thread(self.run.ready)
+        self._environment["MAILPROXY_GRPC_LISTEN"] = self.run.grpc
+        token = (self._data_dir / "token").read_text().strip()
+        self.client = await self._stack.enter_async_context(
+            AsyncMailProxyClient(self.run.grpc, token, timeout=PATIENCE)
+        )
+        await self.client.create_account(
+            "demo", host="127.0.0.1", port=self.sinkhole.port, tls="none"
+        )
+        await self._stack.enter_async_context(_running(self._follow()))
+        for _ in range(SENDERS):
+            self._senders.append(
+                await self._stack.enter_async_context(_running(self._submit_all()))
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def traffic(self) -> int:
+        """Acknowledgements and final dots so far."""
+        return len(self.ledger.acknowledged) + self.sinkhole.dots
+
+    def let_in(self, messages: int) -> None:
+        """Let so many more messages be submitted."""
+        for _ in range(messages):
+            self._permits.release()
+
+    async def moment(self) -> None:
+        """Wait for a random moment: mostly under traffic, else while it may still be starting."""
+        if self.random.random() < IN_TRAFFIC:
+            goal = self.traffic + self.random.randrange(1, 150)
+            await eventually(lambda: self.traffic >= goal or self._idle, "traffic")
+        else:
+            await asyncio.sleep(self.random.uniform(0, 1.5))
+
+    @property
+    def _idle(self) -> bool:
+        return self.ledger.settled and self.submitted == len(self.ledger.acknowledged)
+
+    async def strike(self, what: str) -> None:
+        """kill -9 a part, or everything, as soon as it runs; start again what nobody restarts."""
+        self.kills[what] += 1
+        if what == "everything":
+            await asyncio.to_thread(self.run.kill)
+            self.start()
+        elif what == "supervisor":
+            self.run.process.kill()
+            await asyncio.to_thread(self.run.wait)
+            self.start()
+        else:
+            for word in PARTS[what]:
+                process = await eventually(lambda word=word: self.part(word), f"{word} runs")
+                process.kill()
+
+    def start(self) -> None:
+        """Start the server again, on the same port."""
+        self.run = Run(self._data_dir, environment=self._environment, program=REAL)
+        self.logs.append(self.run)
+
+    def part(self, word: str) -> psutil.Process | None:
+        """Give a process of the run by a word of its command line."""
+        self._tend()
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.run.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    words = process.cmdline()
+                    if word in words or (words and words[0].endswith(word)):
+                        found.append(process)
+        return self.random.choice(found) if found else None
+
+    def _tend(self) -> None:
+        """As a service manager does: start again a server whose start PostgreSQL's end ended."""
+        if self.run.process.poll() is not None:
+            refused = "cannot be used" in self.run.err and "is ready" not in self.run.out
+            assert refused, f"the server ended: {self.run.err[-2000:]}"
+            self.kills["start"] += 1
+            self.start()
+
+    async def calm(self) -> None:
+        """Wait until all is submitted, sent and reported; what waits for a retry is hurried."""
+        async with _running(self._hurry()):
+            await eventually(
+                lambda: self.submitted == len(self.ledger.acknowledged), "taken", seconds=PATIENCE
+            )
+            await eventually(lambda: self.ledger.settled, "all are final", seconds=PATIENCE)
+
+    async def stop(self) -> list[psutil.Process]:
+        """Drain the server; give the processes that it left behind."""
+        await asyncio.to_thread(self.run.stop)
+        return left(self._data_dir)
+
+    def findings(self) -> list[str]:
+        """Give the promises that were broken."""
+        return self.ledger.findings(self.sinkhole)
+
+    async def _submit_all(self) -> None:
+        while True:
+            await self._permits.acquire()
+            self.submitted += 1
+            number = self.submitted
+            to = [f"u{number}@b.test"]
+            if number % 10 == 0:
+                to += [f"refused-{number}@b.test", f"v{number}@b.test"]
+            try:
+                sent = await self.client.submit(
+                    from_address="shop@a.test", to=to, subject=f"Order {number}", text="Thanks.\n"
+                )
+            except MailProxyError as error:
+                self.ledger.unacknowledged.append(f"message {number}: {error}")
+            else:
+                self.ledger.acknowledge(sent.message_id, to)
+
+    async def _follow(self) -> None:
+        async for report in self.client.delivery_reports():
+            self.ledger.note(report)
+
+    async def _hurry(self) -> None:
+        while True:
+            with contextlib.suppress(MailProxyError):
+                await self.client.run_now(include_retries=True)
+            await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def _running(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[asyncio.Task[None]]:
+    """Do this beside the block, and end it with the block."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

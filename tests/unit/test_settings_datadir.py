@@ -1,0 +1,75 @@
+"""The data directory: where it is, what is made closed, what is written once."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.app.refusal import Refusal
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_setting_decides_where_it_is() -> None:
+    assert locate(Path("/a/b"), {}) == Path("/a/b")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="about an ordinary user")
+def test_an_ordinary_user_s_is_below_the_state_home() -> None:
+    assert locate(None, {"XDG_STATE_HOME": "/s"}) == Path("/s/mailproxy")
+    assert locate(None, {"XDG_STATE_HOME": "relative"}).is_absolute()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="about root")
+def test_root_s_is_below_var_lib() -> None:
+    assert locate(None, {"XDG_STATE_HOME": "/s"}) == Path("/var/lib/mailproxy")
+
+
+def test_what_is_made_is_closed_and_what_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    DataDir.open(there / "a/b")
+    assert mode(there) == 0o755
+    assert mode(there / "a/b") == (0o711 if os.geteuid() == 0 else 0o700)
+    DataDir.open(there)
+    assert mode(there) == 0o755
+
+
+def test_the_key_is_made_once_and_read_again(tmp_path: Path) -> None:
+    key = DataDir(tmp_path).secret_key()
+    assert len(key) == 32
+    assert DataDir(tmp_path).secret_key() == key
+    assert mode(tmp_path / "secret.key") == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
+
+
+def test_a_broken_key_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("broken")
+    with pytest.raises(Refusal, match="32 bytes in base64"):
+        DataDir(tmp_path).secret_key()
+    assert (tmp_path / "secret.key").read_text() == "broken"
+
+
+def test_the_token_is_closed_to_others_and_replaces_an_older_one(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("older")
+    path = DataDir(tmp_path).write_token("newer")
+    assert path.read_text() == "newer\n"
+    assert mode(path) == 0o600
+
+
+def test_a_folder_in_use_is_refused_until_its_user_lets_go(tmp_path: Path) -> None:
+    first = DataDir(tmp_path).lock(0)
+    with pytest.raises(Refusal, match=f"process {os.getpid()}"):
+        DataDir(tmp_path).lock(5)
+    os.close(first)
+    os.close(DataDir(tmp_path).lock(0))
+
+
+def test_a_file_in_the_way_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refusal, match="MAILPROXY_DATA_DIR"):
+        DataDir.open(tmp_path / "file/below")
