@@ -94,7 +94,7 @@ endef
 # --- the parts of check -------------------------------------------------------------------
 
 check-format:
-	.venv/bin/ruff format --check --quiet . || { echo "not formatted (see: .venv/bin/ruff format --diff .): make fmt"; exit 1; }
+	@.venv/bin/ruff format --check --quiet . || { echo "not formatted (see: .venv/bin/ruff format --diff .): make fmt"; exit 1; }
 	$(BUF) format --diff --exit-code proto
 
 check-lint:
@@ -113,7 +113,7 @@ check-house:
 check-contract:
 	$(BUF) lint
 	$(BUF) breaking proto --against proto/image.binpb
-	$(BUF) build proto --exclude-source-info --output -#format=binpb | cmp --quiet - proto/image.binpb || { echo "proto/image.binpb is older than the contract: make proto"; exit 1; }
+	@$(BUF) build proto --exclude-source-info --output -#format=binpb | cmp --quiet - proto/image.binpb || { echo "proto/image.binpb is older than the contract: make proto"; exit 1; }
 
 check-stubs:
 	.venv-proto/bin/python tools/stubs.py check

@@ -74,9 +74,6 @@ class Settings(BaseSettings):
     grpc_listen: Address = Listen("127.0.0.1", 50051)
     """Where gRPC is served, host:port."""
 
-    http_listen: Address = Listen("127.0.0.1", 8080)
-    """Where HTTP (health, metrics) is served, host:port."""
-
     demo: bool = False
     """Run the demo beside the server: an inbox that catches everything, and sample messages."""
 
@@ -130,17 +127,8 @@ class Settings(BaseSettings):
     bootstrap_token_file: Path | None = None
     """File that holds the bootstrap token, as a container's secret."""
 
-    report_retention_days: int = Field(default=30, ge=1, le=3650)
-    """Days that delivery reports are kept."""
-
-    message_retention_days: int = Field(default=30, ge=1, le=3650)
-    """Days that a message is kept after its last recipient became final."""
-
     settle_gather_ms: float = Field(default=10, ge=0, le=1000)
     """Milliseconds that outcomes are gathered before they are written together."""
-
-    max_concurrent_sends: int = Field(default=200, ge=1, le=10_000)
-    """SMTP transactions that one dispatcher runs at once."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
     """How logs look on stderr; auto: console on a terminal, else JSON."""

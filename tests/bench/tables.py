@@ -10,8 +10,8 @@ from tests.bench.proxy import GROUPS
 from tests.bench.runs import Run
 from tests.bench.targets import Target
 
-# Rich takes 80 columns where it does not see a terminal: too few for these tables.
 BUSY = 0.1  # share of the machine, past which its rates say little
+# Rich takes 80 columns where it does not see a terminal: too few for these tables.
 console = Console(width=None if sys.stdout.isatty() else 150)
 
 

@@ -32,6 +32,10 @@ def measure(python: Path, scratch: Path, messages: int, long: int) -> dict[str, 
     rest = idle.run_idle(python, next(folders))
     rates = rates_of(peers)
     show_runs([*peers, *ours, *([steady] if steady else [])], rates)
+    say(
+        f"At rest: submit to 250 in {rest['p50_ms']:.1f} ms (p50), {rest['p99_ms']:.1f} ms (p99); "
+        f"{rest['pss_mib']:.0f} MiB of PSS, PostgreSQL {rest['postgresql_pss_mib']:.0f} more."
+    )
     wanted = judge(ours, rates.get(POSTFIX), steady, rest)
     show_targets(wanted)
     return {

@@ -1,14 +1,14 @@
 """A request_id makes a submission safe to repeat, from any replica, also all at once."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mailproxy.v1 import message_pb2
 
-from tests.support.calling import request, told_by
+from tests.support.calling import ahead, request, told_by
 from tests.support.emails import composed, raw
 from tests.support.eventually import eventually
 from tests.support.served import Front, front_on, queue_of
@@ -107,8 +107,7 @@ async def test_what_means_the_same_is_the_same(
 
 async def test_a_repeat_after_the_expiry_still_gets_the_first_answer(front: Front) -> None:
     """A client that lost the answer repeats when it can, and must not be told it was wrong."""
-    soon = Timestamp()
-    soon.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
+    soon = ahead(seconds=1)
     email = composed({"expire_time": soon})
     first = await front.first.submit(email, request_id="a")
     await eventually(lambda: datetime.now(UTC) > soon.ToDatetime(UTC), "it has expired")

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from mailproxy.v1 import delivery_pb2, message_pb2
 
+from tests.support.calling import ahead
 from tests.support.emails import composed
 from tests.support.queue import SENT
 from tests.support.served import Front, queue_of, report
@@ -17,7 +18,7 @@ LABELS = {"kind": "news"}
 @pytest.mark.parametrize("by", ["message_id", "request_id"])
 async def test_it_is_not_there_for_another_to_get_or_to_watch(front: Front, by: str) -> None:
     mine = await front.first.submit(request_id="order-17")
-    name = {by: mine.message_id if by == "message_id" else "order-17"}
+    name: dict[str, Any] = {by: mine.message_id if by == "message_id" else "order-17"}
     for method, wanted in (
         (front.other.messages.GetMessage, message_pb2.GetMessageRequest(**name)),
         (front.other.messages.WatchMessage, message_pb2.WatchMessageRequest(**name)),
@@ -47,7 +48,7 @@ async def test_it_is_in_no_report_of_another(front: Front) -> None:
 
 
 async def test_another_neither_counts_nor_hurries_it(front: Front) -> None:
-    later = composed({"labels": LABELS, "send_time": {"seconds": 1_900_000_000}})
+    later = composed({"labels": LABELS, "send_time": ahead(hours=1)})
     mine = await front.first.submit(later)
     for selector in (
         {"account_id": "demo"},
@@ -70,8 +71,7 @@ async def test_accounts_of_another_are_not_there(front: Front) -> None:
         message_pb2.SubmitMessageRequest(email=composed({"account_id": "mine"})),
     )
     assert (refusal.code, refusal.reason) == (NOT_FOUND, "ACCOUNT_NOT_FOUND")
-    assert "demo" in refusal.message
-    assert "mine" not in refusal.message.replace("'mine'", "", 1)
+    assert "known accounts: demo;" in refusal.message
 
 
 async def test_a_full_queue_of_one_is_no_matter_of_another(front: Front) -> None:

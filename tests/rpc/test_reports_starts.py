@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import grpc
 import pytest
@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mailproxy.v1 import report_pb2
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
+from tests.support.calling import ahead
 from tests.support.eventually import eventually
 from tests.support.served import Front, queue_of, report
 
@@ -100,8 +101,7 @@ async def test_since_may_be_long_before_everything(front: Front, year: int) -> N
 
 
 async def test_since_in_the_future_leaves_out_what_comes_before(front: Front) -> None:
-    soon = Timestamp()
-    soon.FromDatetime(datetime.now(UTC) + timedelta(seconds=3))
+    soon = ahead(seconds=3)
     async with queue_of(front, front.first) as queue, front.first.stream(since=soon) as stream:
         await stream.next(AT_ONCE)
         await report(queue)

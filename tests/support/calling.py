@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2, report_pb2
 from mailproxy.v1.account_pb2_grpc import AccountServiceStub
@@ -29,6 +31,13 @@ Report = delivery_pb2.DeliveryReport
 def request(email: message_pb2.Email | None = None, **fields: Any) -> Request:
     """Give a request for this email, or for a good one."""
     return Request(email=email or composed(), **fields)
+
+
+def ahead(**delta: float) -> Timestamp:
+    """Give an instant so far from now."""
+    found = Timestamp()
+    found.FromDatetime(datetime.now(UTC) + timedelta(**delta))
+    return found
 
 
 def told_by(status: status_pb2.Status) -> Refusal:
@@ -78,10 +87,13 @@ class Caller:
         )
         return response
 
+    @staticmethod
+    def batch(requests: Sequence[Request]) -> message_pb2.SubmitMessagesRequest:
+        return message_pb2.SubmitMessagesRequest(requests=requests)
+
     async def submit_all(self, requests: Sequence[Request]) -> Sequence[message_pb2.SubmitResult]:
-        batch = message_pb2.SubmitMessagesRequest(requests=requests)
         response: message_pb2.SubmitMessagesResponse = await self.call(
-            self.messages.SubmitMessages, batch
+            self.messages.SubmitMessages, self.batch(requests)
         )
         return response.results
 

@@ -16,7 +16,7 @@ from tests.support.waiting import until
 ROOT = Path(__file__).parents[2]
 REAL = ("-P", "-m", "mailproxy_server")
 IDLE = (str(ROOT / "tests/support/serve_idle.py"),)
-QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0", "MAILPROXY_HTTP_LISTEN": "127.0.0.1:0"}
+QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0"}
 
 
 class Run:

@@ -30,7 +30,7 @@ from tests.support.serving import REAL, Run, left
 from tests.support.sinkhole import Sinkhole
 
 SENDERS = 32
-PATIENCE = 240.0
+PATIENCE = 120.0
 """Seconds that a submission may take through all the restarts."""
 IN_TRAFFIC = 0.6
 """The share of strikes that wait until mail flows again."""
@@ -51,6 +51,7 @@ class Storm:
         self.sinkhole = Sinkhole()
         self.ledger = Ledger()
         self.kills: Counter[str] = Counter()
+        self.allowed = 0
         self.submitted = 0
         self._data_dir = data_dir
         self._environment = {
@@ -98,6 +99,7 @@ class Storm:
 
     def let_in(self, messages: int) -> None:
         """Let so many more messages be submitted."""
+        self.allowed += messages
         for _ in range(messages):
             self._permits.release()
 
@@ -111,7 +113,12 @@ class Storm:
 
     @property
     def _idle(self) -> bool:
-        return self.ledger.settled and self.submitted == len(self.ledger.acknowledged)
+        return self.ledger.settled and self._answered
+
+    @property
+    def _answered(self) -> bool:
+        answers = len(self.ledger.acknowledged) + len(self.ledger.unacknowledged)
+        return self.allowed == self.submitted == answers
 
     async def strike(self, what: str) -> None:
         """kill -9 a part, or everything, as soon as it runs; start again what nobody restarts."""
@@ -156,9 +163,7 @@ class Storm:
     async def calm(self) -> None:
         """Wait until all is submitted, sent and reported; what waits for a retry is hurried."""
         async with _running(self._hurry()):
-            await eventually(
-                lambda: self.submitted == len(self.ledger.acknowledged), "taken", seconds=PATIENCE
-            )
+            await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
             await eventually(lambda: self.ledger.settled, "all are final", seconds=PATIENCE)
 
     async def stop(self) -> list[psutil.Process]:
@@ -169,6 +174,15 @@ class Storm:
     def findings(self) -> list[str]:
         """Give the promises that were broken."""
         return self.ledger.findings(self.sinkhole)
+
+    def tally(self) -> str:
+        """Say in a line what there was."""
+        ledger = self.ledger
+        return (
+            f"{len(ledger.acknowledged)} of {self.submitted} acknowledged, {ledger.offset} reports,"
+            f" {self.sinkhole.dots} dots, {ledger.duplicates(self.sinkhole)} duplicates,"
+            f" {ledger.doubts.total()} doubts, killed: {dict(self.kills)}"
+        )
 
     async def _submit_all(self) -> None:
         while True:

@@ -15,7 +15,6 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_with_nothing_set_everything_listens_on_loopback() -> None:
     settings = load()
     assert settings.grpc_listen == Listen("127.0.0.1", 50051)
-    assert settings.http_listen == Listen("127.0.0.1", 8080)
     assert (settings.fronts, settings.dispatchers) == (1, 1)
     assert settings.max_message_bytes == 32 * 1024 * 1024
 
@@ -45,8 +44,8 @@ def test_addresses_are_read_and_written_alike(
     [
         ("GRPC_LISTEN", "50051", "host:port"),
         ("GRPC_LISTEN", "::1:50051", "brackets"),
-        ("HTTP_LISTEN", "127.0.0.1:65536", "0 to 65535"),
-        ("HTTP_LISTEN", "127.0.0.1:-1", "0 to 65535"),
+        ("DEMO_LISTEN", "127.0.0.1:65536", "0 to 65535"),
+        ("DEMO_LISTEN", "127.0.0.1:-1", "0 to 65535"),
         ("FRONTS", "-1", "greater than or equal to 0"),
         ("FRONTS", "many", "valid integer"),
         ("LEASE_SECONDS", "nan", "MAILPROXY_LEASE_SECONDS"),

@@ -18,9 +18,9 @@ MARGIN = 3.0  # seconds past the drain after which a child is ended
 class Lifeline:
     """A child's tie to its supervisor.
 
-    `number` counts the children of a run from 0; number 0 also serves HTTP. `supervisor` is the
-    read end of a pipe that the supervisor holds, `report` the write end of one that it reads; -1
-    for a process that has no supervisor.
+    `number` counts the children of a run from 0. `supervisor` is the read end of a pipe that
+    the supervisor holds, `report` the write end of one that it reads; -1 for a process that
+    has no supervisor.
     """
 
     number: int = 0

@@ -87,7 +87,8 @@ class Supervisor:
         """Hold the ports; gives the environment that names the real ones."""
         listens = {}
         with contextlib.ExitStack() as stack:
-            names = ["HTTP_LISTEN"] + (["GRPC_LISTEN"] if self._settings.fronts else [])
+            names = ["GRPC_LISTEN"] * bool(self._settings.fronts)
+            names += ["DEMO_LISTEN"] * self._settings.demo
             for name in names:
                 wanted = getattr(self._settings, name.lower())
                 held, listen = ports.hold(wanted, PREFIX + name)
@@ -139,7 +140,7 @@ def _announce(environment: dict[str, str]) -> None:
     """Say on stdout, for people and scripts, that everything serves, and where."""
     where = [
         f"{name.lower()}={environment[f'{PREFIX}{name}_LISTEN']}"
-        for name in ("GRPC", "HTTP")
+        for name in ("GRPC", "DEMO")
         if f"{PREFIX}{name}_LISTEN" in environment
     ]
     sys.stdout.write(" ".join(["mailproxy is ready:", *where]) + "\n")

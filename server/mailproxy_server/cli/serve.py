@@ -42,7 +42,6 @@ def serve(
     dispatchers: Annotated[int | None, typer.Option(help="Processes that send.")] = None,
     role: Annotated[Role | None, typer.Option(help="Run this role alone.")] = None,
     grpc_listen: Annotated[str | None, typer.Option(help="host:port of gRPC.")] = None,
-    http_listen: Annotated[str | None, typer.Option(help="host:port of HTTP.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Folder of database, token, key.")] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="With an inbox and sample messages.")
@@ -57,7 +56,6 @@ def serve(
         "FRONTS": fronts,
         "DISPATCHERS": dispatchers,
         "GRPC_LISTEN": grpc_listen,
-        "HTTP_LISTEN": http_listen,
         "DATA_DIR": data_dir,
         "DEMO": demo or None,
     }

@@ -1,112 +1,203 @@
-"""An inbox that takes every mail and keeps it: for the demo, and for trying things out.
+"""A relay on this machine that keeps what it gets: for `serve --demo` and for tests.
 
-Some recipients at demo.test behave as relays do: `451-twice@` is refused for a while twice,
-`550@` for good; `slow-10s@` is accepted after 10 seconds; `cut-after-dot@` loses the
-connection after the final dot, the first time, without a reply. What follows a "+" in the
-local part is ignored, so that a test can have its own.
+aiosmtpd on the running loop, with PIPELINING. Some recipients at demo.test misbehave, each
+a known way:
+
+- 451-twice@: refused with 451 at RCPT twice, then accepted (counted by sender and recipient);
+- 550@: refused with 550 5.1.1 at RCPT;
+- slow-10s@: the reply to the final dot takes 10 seconds;
+- cut-after-dot@: the connection is cut after the final dot without a reply; the next attempt
+  of that message is accepted. The first one is kept too, as a real relay might have done.
+
+It keeps the last messages only, and delivers nothing anywhere.
 """
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
-MAGIC_DOMAIN = "demo.test"
-KEPT = 20_000
-"""Mails that are kept; the oldest go first."""
-SIZE_LIMIT = 64 * 2**20
+DOMAIN = "demo.test"
+KEPT = 1000
+"""Messages that are kept; the oldest go first."""
+SLOW_SECONDS = 10.0
+SIZE = 32 * 1024 * 1024
+"""Octets of a message, as EHLO says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A mail as it came: the envelope, and the octets of the content with CRLF line ends."""
+    """A message that arrived; `octets` has CRLF line ends and no stuffed dots."""
 
     mail_from: str
     rcpt_to: tuple[str, ...]
     octets: bytes
     received_at: datetime
 
-    def header(self, name: str) -> str:
-        """Give a header field's value, or "" when there is none."""
-        return str(BytesHeaderParser().parsebytes(self.octets).get(name, ""))
-
 
 class Inbox:
-    """Listens from `start` to `stop`. Port 0 takes a free one; `port` is the real one."""
+    """Listens while started. `on_message` is called with each message as it is kept."""
 
     def __init__(
-        self, host: str, port: int, on_message: Callable[[Received], object] = lambda _: None
-    ) -> None:
+        self,
+        host: str = "127.0.0.1",
+        port: int = 1025,
+        *,
+        on_message: Callable[[Received], None] | None = None,
+        slow_seconds: float = SLOW_SECONDS,
+    ):
         self.host = host
         self.port = port
         self.messages: deque[Received] = deque(maxlen=KEPT)
+        self.slow_seconds = slow_seconds
         self._on_message = on_message
-        self._attempts: Counter[tuple[str, str]] = Counter()
         self._server: asyncio.Server | None = None
+        self._dialogues: set[_Dialogue] = set()
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._cut: deque[str] = deque(maxlen=KEPT)
 
     async def start(self) -> None:
-        """Listen; raises OSError when the port is taken."""
+        """Listen; OSError when the port is taken. Port 0 takes a free one and says which."""
+        logging.getLogger("mail.log").setLevel(logging.WARNING)  # the library tells every command
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: SMTP(self, data_size_limit=SIZE_LIMIT, enable_SMTPUTF8=True, loop=loop),
+            lambda: _Dialogue(self),
             self.host,
             self.port,
+            reuse_port=True,  # a supervisor holds the port for us
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening and close what is open."""
         if self._server is not None:
             self._server.close()
+            self._server = None
+        for dialogue in tuple(self._dialogues):
+            await dialogue.leave()
 
-    async def handle_EHLO(  # noqa: N802 - names that aiosmtpd calls
-        self, server: SMTP, session: Any, envelope: Any, hostname: str, responses: list[str]
-    ) -> list[str]:
-        """Offer PIPELINING as well: commands are read one by one, however they came."""
-        session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+    def joined(self, dialogue: "_Dialogue") -> None:
+        """Remember an open connection."""
+        self._dialogues.add(dialogue)
 
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Any, envelope: Any, address: str, rcpt_options: list[str]
-    ) -> str:
-        """Accept a recipient, unless it is one of the magic ones."""
-        magic = _magic(address)
-        if magic == "550":
-            return "550 5.1.1 no such user here"
-        if magic == "451-twice" and self._attempt(envelope.mail_from, address) < 2:
-            return "451 4.2.1 mailbox busy, try again later"
-        envelope.rcpt_tos.append(address)
-        envelope.rcpt_options.extend(rcpt_options)
-        return "250 2.1.5 ok"
+    def left(self, dialogue: "_Dialogue") -> None:
+        """Forget one."""
+        self._dialogues.discard(dialogue)
 
-    async def handle_DATA(  # noqa: N802
-        self, server: SMTP, session: Any, envelope: Any
-    ) -> str:
-        """Keep a mail."""
-        received = Received(
-            envelope.mail_from, tuple(envelope.rcpt_tos), envelope.content, datetime.now(UTC)
-        )
-        magic = {_magic(address) for address in received.rcpt_to}
-        if "slow-10s" in magic:
-            await asyncio.sleep(10)
+    def keep(self, received: Received) -> None:
+        """Keep a message."""
         self.messages.append(received)
-        self._on_message(received)
-        name = received.header("X-Mailproxy-Id") or received.header("Message-ID")
-        if "cut-after-dot" in magic and self._attempt("dot", name) == 0:
-            server.transport.abort()  # type: ignore[union-attr]  # it is connected
-        return f"250 2.0.0 ok, kept as {len(self.messages)}"
+        if self._on_message is not None:
+            self._on_message(received)
 
-    def _attempt(self, sender: str, name: str) -> int:
-        """Give how often this was tried before."""
-        self._attempts[sender, name] += 1
-        return self._attempts[sender, name] - 1
+    def refusal(self, mail_from: str, recipient: str) -> str | None:
+        """Give the reply that refuses this recipient this time, if any."""
+        if recipient == f"550@{DOMAIN}":
+            return "550 5.1.1 no such mailbox here"
+        if recipient == f"451-twice@{DOMAIN}":
+            key = (mail_from, recipient)
+            self._refused[key] += 1
+            if self._refused[key] <= 2:
+                return "451 4.2.1 try again in a moment"
+            del self._refused[key]
+        return None
+
+    def cuts(self, received: Received) -> bool:
+        """Whether the connection is to be cut without a reply to this message."""
+        if f"cut-after-dot@{DOMAIN}" not in received.rcpt_to:
+            return False
+        headers = BytesHeaderParser().parsebytes(received.octets)
+        name = str(headers["X-Mailproxy-Id"] or headers["Message-ID"] or received.mail_from)
+        if name in self._cut:
+            self._cut.remove(name)
+            return False
+        self._cut.append(name)
+        return True
 
 
-def _magic(address: str) -> str:
-    local, _, domain = address.rpartition("@")
-    return local.partition("+")[0] if domain.lower() == MAGIC_DOMAIN else ""
+class _Hooks:
+    """aiosmtpd's calls, for one inbox."""
+
+    def __init__(self, inbox: Inbox):
+        self._inbox = inbox
+
+    async def handle_EHLO(  # noqa: N802 - the library finds hooks by name
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """RFC 2920: the server reads from a stream and never drops what came early."""
+        session.host_name = hostname
+        responses.insert(1, "250-PIPELINING")
+        responses.insert(2, "250-ENHANCEDSTATUSCODES")
+        return responses
+
+    async def handle_RCPT(  # noqa: N802 - the library finds hooks by name
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        """Refuse whom the inbox refuses."""
+        refusal = self._inbox.refusal(envelope.mail_from, address)
+        if refusal is None:
+            envelope.rcpt_tos.append(address)
+        return refusal or "250 2.1.5 Ok"
+
+    async def handle_DATA(  # noqa: N802 - the library finds hooks by name
+        self, server: "_Dialogue", session: Any, envelope: Any
+    ) -> str:
+        """Keep the message, and answer as its recipients want it."""
+        received = Received(
+            "" if envelope.mail_from == "<>" else envelope.mail_from,
+            tuple(envelope.rcpt_tos),
+            bytes(envelope.original_content or b""),
+            datetime.now(UTC),
+        )
+        self._inbox.keep(received)
+        if self._inbox.cuts(received):
+            await server.cut()
+        elif f"slow-10s@{DOMAIN}" in received.rcpt_to:
+            await asyncio.sleep(self._inbox.slow_seconds)
+        return f"250 2.0.0 Ok: queued as demo-{id(received):x}"
+
+
+class _Dialogue(SMTP):
+    """One connection."""
+
+    def __init__(self, inbox: Inbox):
+        super().__init__(
+            _Hooks(inbox),
+            data_size_limit=SIZE,
+            enable_SMTPUTF8=True,
+            hostname="inbox.demo.test",
+            ident="gRPC Mail Proxy demo inbox",
+            loop=asyncio.get_running_loop(),
+        )
+        self._inbox = inbox
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Join the inbox."""
+        super().connection_made(transport)
+        self._inbox.joined(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Leave it."""
+        super().connection_lost(error)
+        self._inbox.left(self)
+
+    async def cut(self) -> None:
+        """Close hard; never returns, since the library ends this task with its connection."""
+        self._abort()
+        await asyncio.get_running_loop().create_future()
+
+    async def leave(self) -> None:
+        """Close hard, and wait until the connection's task has ended."""
+        self._abort()
+        if self._handler_coroutine is not None:
+            await asyncio.wait([self._handler_coroutine])
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()

@@ -15,11 +15,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from mailproxy import AsyncMailProxyClient, MailProxyError
 
-from mailproxy_server.demo.inbox import Inbox
+from mailproxy_server.demo.inbox import Inbox, Received
 from mailproxy_server.demo.processes import descendants, kill, role
 
 _PATIENCE = 120.0
@@ -54,7 +55,7 @@ class Tally:
 async def run(count: int, rounds: int) -> Tally:
     """Send `count` messages through a server that is hit `rounds` times; give the tally."""
     tally = Tally()
-    inbox = Inbox("127.0.0.1", 0)
+    inbox = Inbox("127.0.0.1", 0, on_message=lambda one: tally.arrived.update([_name(one)]))
     await inbox.start()
     folder = Path(tempfile.mkdtemp(prefix="mailproxy-demo-"))
     try:
@@ -71,8 +72,6 @@ async def run(count: int, rounds: int) -> Tally:
     finally:
         await inbox.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    for received in inbox.messages:
-        tally.arrived[received.header("X-Mailproxy-Id")] += 1
     return tally
 
 
@@ -141,6 +140,10 @@ async def _follow(client: AsyncMailProxyClient, tally: Tally, count: int) -> Non
             tally.final.add(report.message_id)
         if len(tally.final) >= count:
             return
+
+
+def _name(received: Received) -> str:
+    return str(BytesHeaderParser().parsebytes(received.octets)["X-Mailproxy-Id"])
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,6 @@ from mailproxy.v1.delivery_pb2 import DeliveryReport, ReportEvent
 
 from mailproxy_server.app.datadir import locate
 from mailproxy_server.app.lifeline import Lifeline
-from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.demo import samples
 from mailproxy_server.demo.inbox import Inbox, Received
 from mailproxy_server.settings import Settings
@@ -26,13 +25,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
     """Show the demo, then keep the inbox open until the drain."""
     del database_url  # the demo is a user: it knows of the server what its address says
     inbox = Inbox(*settings.demo_listen, on_message=_tell_received)
-    try:
-        await inbox.start()
-    except OSError as error:
-        raise Refusal(
-            f"the demo's inbox cannot listen on {settings.demo_listen} ({error.strerror}): "
-            "stop what uses the port, or set MAILPROXY_DEMO_LISTEN, for instance to 127.0.0.1:0"
-        ) from error
+    await inbox.start()
     lifeline.ready()
     token_file = locate(settings.data_dir) / "token"
     show = asyncio.create_task(_show(settings, inbox, token_file), name="show")
@@ -106,7 +99,8 @@ def _next_steps(target: str, token_file: Path, caught: int) -> str:
 The inbox has caught {caught} messages. Try, in another terminal (with .venv/bin on PATH):
 {where}
   mailproxy send --from me@demo.test --to you@demo.test --subject hello --text hi --wait
-  mailproxy send --from me@demo.test --to 451-twice@demo.test --subject retry --text hi --wait
+  mailproxy send --from me@demo.test --to 451-twice@demo.test --subject retry --text hi
+  mailproxy run-now --retries --account demo     # twice; without it the retry comes in a minute
   mailproxy reports
   mailproxy status
 

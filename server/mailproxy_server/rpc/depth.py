@@ -1,5 +1,6 @@
 """How deep a tenant's queue is, seconds old: the bound on what is let in."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,8 +17,10 @@ _RETRY_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Depth:
-    queued: int
-    until: float
+    queued: int = 0
+    let_in: int = 0
+    until: float = 0.0
+    counting: asyncio.Task[None] | None = None
 
 
 class Depth:
@@ -29,17 +32,16 @@ class Depth:
         self._tenants: dict[UUID, _Depth] = {}
 
     async def admit(self, tenant_id: UUID, recipients: int) -> None:
-        """Let `recipients` deliveries in, or raise `Unavailable` (QUEUE_FULL)."""
-        known = self._tenants.get(tenant_id)
-        began = time.monotonic()
-        if known is None or began > known.until:
-            if known is not None:
-                known.until = began + _RETRY_SECONDS  # meanwhile the others use the old figure
-            async with borrowed(self._pool) as link:
-                queued = await counts.depth(link, tenant_id, self._limit + 1)
-            ended = time.monotonic()
-            fresh = max(_FRESH_SECONDS, (ended - began) / _SHARE)
-            known = self._tenants[tenant_id] = _Depth(queued, ended + fresh)
+        """Let `recipients` deliveries in, or raise `Unavailable` (QUEUE_FULL).
+
+        Only a tenant's first callers wait for the count, all for the same one.
+        """
+        known = self._tenants.setdefault(tenant_id, _Depth())
+        if known.counting is None and time.monotonic() > known.until:
+            known.counting = asyncio.create_task(self._count(tenant_id, known))
+            known.counting.add_done_callback(lambda task: _counted(known, task))
+        if known.counting is not None and not known.until:
+            await asyncio.shield(known.counting)
         if known.queued + recipients > self._limit:
             raise Unavailable(
                 "QUEUE_FULL",
@@ -49,3 +51,18 @@ class Depth:
                 {"queued": str(known.queued), "limit": str(self._limit)},
             )
         known.queued += recipients
+        known.let_in += recipients
+
+    async def _count(self, tenant_id: UUID, known: _Depth) -> None:
+        began, before = time.monotonic(), known.let_in
+        async with borrowed(self._pool) as link:
+            queued = await counts.depth(link, tenant_id, self._limit + 1)
+        ended = time.monotonic()
+        known.queued = queued + known.let_in - before
+        known.until = ended + max(_FRESH_SECONDS, (ended - began) / _SHARE)
+
+
+def _counted(known: _Depth, task: asyncio.Task[None]) -> None:
+    known.counting = None
+    if not task.cancelled() and task.exception() and known.until:
+        known.until = time.monotonic() + _RETRY_SECONDS  # until then the old figure serves

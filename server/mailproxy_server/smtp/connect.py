@@ -49,7 +49,7 @@ class Opening:
                 transport = cast(asyncio.Transport, client.transport)
                 offer = read_offer(client.esmtp_extensions)
                 return Session(Wire(transport), offer, self._timeouts, _tls_version(transport))
-        except asyncio.CancelledError:
+        except BaseException:
             client.close()
             raise
         client.close()

@@ -15,7 +15,7 @@ import grpc
 from mailproxy import channel
 from mailproxy.calls import pause_before_retry
 from mailproxy.errors import closed, from_call
-from mailproxy.forking import forget_after_fork
+from mailproxy.forking import forget_after_fork, starting
 from mailproxy.v1 import account_pb2_grpc, message_pb2_grpc, queue_pb2_grpc, report_pb2_grpc
 
 if TYPE_CHECKING:
@@ -79,9 +79,11 @@ class SyncConnection:
         while True:
             attempt += 1
             try:
-                return method(self.stubs())(
-                    request, timeout=deadline - clock(), metadata=self.metadata
-                )
+                with starting:
+                    sent = method(self.stubs()).future(
+                        request, timeout=deadline - clock(), metadata=self.metadata
+                    )
+                return sent.result()
             except grpc.RpcError as failure:
                 error = closed() if self.closed else from_call(failure)
             pause = pause_before_retry(

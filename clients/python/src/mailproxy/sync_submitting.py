@@ -18,7 +18,7 @@ import grpc
 
 from mailproxy.calls import CALLS_IN_FLIGHT, Answer, Attempts, answers_of, take_batch
 from mailproxy.errors import MailProxyError, closed, deadline, from_call
-from mailproxy.forking import forget_after_fork
+from mailproxy.forking import forget_after_fork, starting
 from mailproxy.sync_connection import SyncConnection
 from mailproxy.v1 import message_pb2
 
@@ -78,11 +78,13 @@ class SyncSubmitting:
         if self._coalesce:
             with self._lock:
                 self._queue.extend(waiting)
-            self._dispatch()
+            with starting:
+                self._dispatch()
         else:
             own = deque(waiting)
-            while batch := take_batch(own):
-                self._send(batch)
+            with starting:
+                while batch := take_batch(own):
+                    self._send(batch)
         try:
             for each in waiting:
                 each.answered.wait(max(0.0, until - time.monotonic()))
