@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2, report_pb2
 from mailproxy.v1.account_pb2_grpc import AccountServiceStub
 from mailproxy.v1.message_pb2_grpc import MessageServiceStub
@@ -42,13 +42,13 @@ def ahead(**delta: float) -> Timestamp:
 
 def told_by(status: status_pb2.Status) -> Refusal:
     """Give what an error inside a response says."""
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details:
-        assert detail.Unpack(info) or detail.Unpack(bad) or "Quota" in detail.type_url
-    assert info.domain == "mailproxy.v1"
-    fields = tuple(one.field for one in bad.field_violations)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    return Refusal(code, status.message, info.reason, dict(info.metadata), fields)
+    trailers = (("grpc-status-details-bin", status.SerializeToString()),)
+    return refusal_of(
+        grpc.aio.AioRpcError(
+            code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailers), status.message
+        )
+    )
 
 
 @dataclass(frozen=True)

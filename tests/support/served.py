@@ -107,13 +107,16 @@ def settings_of(**given: Any) -> Settings:
 
 
 @asynccontextmanager
-async def front_on(url: str, **settings: Any) -> AsyncIterator[Front]:
-    """Serve on a free port, with two tenants in the database, until the block ends."""
+async def front_on(url: str, through: str = "", **settings: Any) -> AsyncIterator[Front]:
+    """Serve on a free port, with two tenants in the database, until the block ends.
+
+    `through` is another way to the same database, for the front alone.
+    """
     held, listen = hold(ANYWHERE, "MAILPROXY_GRPC_LISTEN")
     link = await asyncpg.connect(url)
     try:
         async with (
-            role(front.run, settings_of(grpc_listen=listen, **settings), url),
+            role(front.run, settings_of(grpc_listen=listen, **settings), through or url),
             _caller(str(listen), TOKEN) as first,
             _caller(str(listen), await add_tenant(link)) as other,
         ):

@@ -61,7 +61,7 @@ class Storm:
         }
         self._permits = asyncio.Semaphore(0)
         self._stack = AsyncExitStack()
-        self._senders: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self.logs: list[Run] = []
 
     async def __aenter__(self) -> Self:
@@ -77,11 +77,8 @@ class Storm:
         await self.client.create_account(
             "demo", host="127.0.0.1", port=self.sinkhole.port, tls="none"
         )
-        await self._stack.enter_async_context(_running(self._follow()))
-        for _ in range(SENDERS):
-            self._senders.append(
-                await self._stack.enter_async_context(_running(self._submit_all()))
-            )
+        for work in (self._follow, self._hurry, *[self._submit_all] * SENDERS):
+            self._tasks.append(await self._stack.enter_async_context(_running(work())))
         return self
 
     async def __aexit__(
@@ -90,6 +87,10 @@ class Storm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error:
+            print(self.tally(), *self.ledger.unacknowledged[:5], sep="\n")
+            print(*(f"--- {run.pid}\n{run.err[-3000:]}" for run in self.logs[-2:]), sep="\n")
+            print(*(task for task in self._tasks if task.done()), sep="\n")
         await self._stack.aclose()
 
     @property
@@ -161,10 +162,9 @@ class Storm:
             self.start()
 
     async def calm(self) -> None:
-        """Wait until all is submitted, sent and reported; what waits for a retry is hurried."""
-        async with _running(self._hurry()):
-            await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
-            await eventually(lambda: self.ledger.settled, "all are final", seconds=PATIENCE)
+        """Wait until all is submitted, sent and reported."""
+        await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
+        await eventually(lambda: self.ledger.settled, "all are final", seconds=PATIENCE)
 
     async def stop(self) -> list[psutil.Process]:
         """Drain the server; give the processes that it left behind."""
@@ -206,6 +206,7 @@ class Storm:
             self.ledger.note(report)
 
     async def _hurry(self) -> None:
+        """Let nothing wait for the time of its retry."""
         while True:
             with contextlib.suppress(MailProxyError):
                 await self.client.run_now(include_retries=True)

@@ -85,7 +85,11 @@ def build(settings: Settings, common: Resources, database_url: str) -> Parts:
         if lost:
             log.warning("settlements came after the lease was lost", count=lost)
 
-    settler = Settler(pool, worker_id, settled, settings.settle_gather_ms / 1000)
+    def rescued(batch: Sequence[Settlement]) -> None:
+        log.warning("deliveries of a dead dispatcher were brought back", count=len(batch))
+        settled(batch, 0)
+
+    settler = Settler(pool, worker_id, settled, _bug, settings.settle_gather_ms / 1000)
     relays = Relays(_loader(Accounts(common.engine, common.vault)))
     desk = Desk(
         pool=pool,
@@ -99,7 +103,7 @@ def build(settings: Settings, common: Resources, database_url: str) -> Parts:
         bug=_bug,
     )
     roster = Roster(desk, failed)
-    keeper = Keeper(pool, worker_id, settler, settings.lease_seconds / 4, _rescued)
+    keeper = Keeper(pool, worker_id, settings.lease_seconds / 4, rescued)
     ear = wake.Ear(database_url, {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed})
     return Parts(lease, relays, roster, keeper, ear, failed)
 
@@ -135,7 +139,3 @@ def _loader(accounts: Accounts) -> Load:
 
 def _bug(message_id: UUID, error: Exception) -> None:
     log.error("a message could not be attempted", message_id=str(message_id), exc_info=error)
-
-
-def _rescued(count: int) -> None:
-    log.warning("deliveries of a dead dispatcher were brought back", count=count)

@@ -9,6 +9,7 @@ from mailproxy_server.dispatcher import sending
 from mailproxy_server.dispatcher.budget import Budget
 from mailproxy_server.dispatcher.parcels import Parcel, Rack
 from mailproxy_server.dispatcher.relays import Route
+from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import contents
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Pool
@@ -82,6 +83,10 @@ class Crew:
 
     async def _load(self, parcel: Parcel) -> Parcel:
         tenant_id, message_id = parcel.claimed[0].tenant_id, parcel.content.message_id
-        async with borrowed(self._pool) as link:
-            whole = await contents.read(link, tenant_id, [message_id], 2**31 - 1)
-        return replace(parcel, content=whole[message_id])
+        while True:
+            try:
+                async with borrowed(self._pool) as link:
+                    whole = await contents.read(link, tenant_id, [message_id], 2**31 - 1)
+                return replace(parcel, content=whole[message_id])
+            except Unavailable as error:
+                await asyncio.sleep(error.retry_after)

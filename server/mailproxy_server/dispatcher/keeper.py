@@ -4,39 +4,36 @@ Every dispatcher runs one; that two do the same thing at once is harmless.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 
 from mailproxy_server.dispatcher.lease import process_is_gone
-from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
 from mailproxy_server.queue import claim, days, workers
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.queue.settle import Settlement
+from mailproxy_server.queue.settle import Settlement, settle
 
 RESCUE_BATCH = 500
 _DAYS_EVERY_SECONDS = 3600.0
 
 
 class Keeper:
-    """The rescuer of one dispatcher. `rescued(n)` is told how many deliveries came back."""
+    """The rescuer of one dispatcher. `rescued` is told of each batch that was brought back."""
 
     def __init__(
         self,
         pool: Pool,
         worker_id: UUID,
-        settler: Settler,
         every_seconds: float,
-        rescued: Callable[[int], None],
+        rescued: Callable[[Sequence[Settlement]], None],
     ) -> None:
         self._pool = pool
         self._worker_id = worker_id
-        self._settler = settler
         self._every_seconds = every_seconds
         self._rescued = rescued
 
@@ -69,6 +66,10 @@ class Keeper:
                 await self._take_over(link, dead)
 
     async def _take_over(self, link: Connection, dead: UUID) -> None:
-        while rows := await claim.take_over(link, dead, self._worker_id, RESCUE_BATCH):
-            self._settler.add([Settlement(row, interrupted(row.attempts)) for row in rows])
-            self._rescued(len(rows))
+        """Claim and settle under an id that no worker has: if this fails half-way, what it
+        held is an orphan's again, and is found by the next round."""
+        rescuer = uuid4()
+        while rows := await claim.take_over(link, dead, rescuer, RESCUE_BATCH):
+            batch = [Settlement(row, interrupted(row.attempts)) for row in rows]
+            await settle(link, rescuer, batch)
+            self._rescued(batch)

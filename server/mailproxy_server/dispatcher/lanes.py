@@ -37,6 +37,15 @@ _SWEEP_SHARE = 0.02
 _RETRY_SECONDS = 0.5
 
 
+Fence = tuple[UUID, int, int]
+"""Message, recipient, claim: one holding of one delivery."""
+
+
+def fence(row: Claimed) -> Fence:
+    """Give what tells this holding of a delivery from all others."""
+    return row.message_id, row.recipient_no, row.claim_no
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What all lanes of a dispatcher work with."""
@@ -62,6 +71,9 @@ class Lane:
         self._pace = Pace(time.monotonic())
         self._crew = Crew(desk.pool, desk.terms, self._done, desk.bug)
         self._held = 0
+        self._ours: set[Fence] = set()
+        self._unread: list[Claimed] = []
+        self._in_doubt = False
         self._target = 1
         self._awake = asyncio.Event()
         self._generation = 0
@@ -90,17 +102,25 @@ class Lane:
 
     async def drain(self, seconds: float) -> list[Claimed]:
         """After run() has returned: finish what is in flight, give what was not begun."""
-        return await self._crew.drain(seconds)
+        return self._unread + await self._crew.drain(seconds)
+
+    def settled(self, row: Claimed, *, final: bool) -> None:
+        """A delivery's outcome is written; it is not ours any more, and may be due again."""
+        self._ours.discard(fence(row))
+        if not final:
+            self._awake.set()
 
     async def _round(self) -> float:
         """Claim what there is room for; give the seconds until there may be more to do."""
         try:
             route = await self._desk.relays.route(self._key)
             async with borrowed(self._desk.pool) as link:
-                if route is None:
-                    return await self._end_all(link)
-                self._notice(route)
-                return await self._fill(link, route)
+                was_in_doubt, self._in_doubt = self._in_doubt, True
+                if was_in_doubt:
+                    self._keep(await claim.mine(link, *self._key, self._desk.worker_id))
+                pause = await (self._end_all(link) if route is None else self._fill(link, route))
+                self._in_doubt = False
+                return pause
         except Unavailable as error:
             return error.retry_after
         except asyncpg.PostgresError:
@@ -112,6 +132,8 @@ class Lane:
             self._low.reset()
 
     async def _fill(self, link: Connection, route: Route) -> float:
+        self._notice(route)
+        await self._carry(link, route)
         now = time.monotonic()
         self._target = self._pace.target(now, route.account.max_connections)
         if now >= self._next_sweep:
@@ -124,7 +146,8 @@ class Lane:
     async def _claim(self, link: Connection, route: Route, room: int) -> float:
         got = await claim.claim(link, *self._key, self._desk.worker_id, self._low.bounds, room)
         if got:
-            await self._carry(link, route, got.rows)
+            self._keep(got.rows)
+            await self._carry(link, route)
             last = got.rows[-1]
             if len(got.rows) == room:
                 self._low.taken(got.now, last.priority, last.due_at)
@@ -146,7 +169,8 @@ class Lane:
             room = 2 * route.account.max_connections
             got = await claim.claim(link, *self._key, self._desk.worker_id, bounds, room)
             if got:
-                await self._carry(link, route, got.rows)
+                self._keep(got.rows)
+                await self._carry(link, route)
         return self._desk.poll_seconds
 
     async def _sweep(self, link: Connection, route: Route) -> float:
@@ -158,10 +182,20 @@ class Lane:
         self._next_sweep = began + max(self._desk.sweep_seconds, took / _SWEEP_SHARE)
         return pause
 
-    async def _carry(self, link: Connection, route: Route, rows: list[Claimed]) -> None:
-        self._held += len(rows)
-        ids = {row.message_id for row in rows}
+    def _keep(self, rows: Sequence[Claimed]) -> None:
+        """Remember what is ours from here on, until it is settled."""
+        fresh = [row for row in rows if fence(row) not in self._ours]
+        self._ours.update(map(fence, fresh))
+        self._held += len(fresh)
+        self._unread += fresh
+
+    async def _carry(self, link: Connection, route: Route) -> None:
+        """Read what the kept ones hold and hand them to the crew."""
+        if not self._unread:
+            return
+        ids = {row.message_id for row in self._unread}
         texts = await contents.read(link, self._key[0], list(ids), SMALL_OCTETS)
+        rows, self._unread = self._unread, []
         most = route.account.max_recipients_per_transaction
         self._crew.carry(list(pack(rows, texts, most)), route)
 
@@ -170,9 +204,11 @@ class Lane:
         got = await claim.claim(
             link, *self._key, self._desk.worker_id, self._low.bounds, DELETED_BATCH
         )
-        if got is None:
+        self._keep(got.rows if got else ())
+        rows, self._unread = self._unread, []
+        if not rows:
             return self._desk.poll_seconds
-        self._desk.settler.add(sending.account_deleted(got.rows))
+        self._done(sending.account_deleted(rows))
         return 0.0
 
     def _done(self, settlements: Sequence[Settlement]) -> None:

@@ -75,6 +75,7 @@ class Lease:
             try:
                 async with asyncio.timeout(self.seconds / 4), borrowed(self._pool) as link:
                     if not await workers.beat(link, self.worker.worker_id):
+                        self._renewed = -self.seconds  # no further dot
                         raise LeaseLost("declared dead by another dispatcher")
             except (Unavailable, asyncpg.PostgresError, TimeoutError):
                 continue  # may_dot() says when this has gone on for too long

@@ -46,10 +46,14 @@ class Roster:
             lane.wake()
 
     def settled(self, batch: Sequence[Settlement]) -> None:
-        """Deliveries were settled: lanes whose retries these are look when they are due."""
+        """Outcomes were written: tell the lanes that held these deliveries."""
         for settlement in batch:
-            if not settlement.outcome.final:
-                self._wake((settlement.claimed.tenant_id, settlement.claimed.account_id))
+            row, final = settlement.claimed, settlement.outcome.final
+            key = (row.tenant_id, row.account_id)
+            if key in self._lanes:
+                self._lanes[key][0].settled(row, final=final)
+            elif not final:
+                self._wake(key)
 
     async def run(self) -> None:
         """Look for accounts with work until cancelled."""

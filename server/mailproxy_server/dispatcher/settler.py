@@ -7,6 +7,7 @@ kept and tried again; the fence decides then whether they still hold.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -21,17 +22,20 @@ _RETRY_SECONDS = 0.5
 
 Settled = Callable[[Sequence[Settlement], int], None]
 """Told after each commit: the batch, and how many of it had lost their lease."""
+Bug = Callable[[UUID, Exception], None]
+"""Told of a message whose settlement the database does not take."""
 
 
 class Settler:
     """Writes outcomes of one worker."""
 
     def __init__(
-        self, pool: Pool, worker_id: UUID, settled: Settled, gather_seconds: float = 0.01
+        self, pool: Pool, worker_id: UUID, settled: Settled, bug: Bug, gather_seconds: float
     ) -> None:
         self._pool = pool
         self._worker_id = worker_id
         self._settled = settled
+        self._bug = bug
         self._gather_seconds = gather_seconds
         self._waiting: list[Settlement] = []
         self._full = asyncio.Event()
@@ -71,7 +75,22 @@ class Settler:
             try:
                 async with borrowed(self._pool) as link:
                     held = await settle(link, self._worker_id, batch)
-                    break
-            except (Unavailable, asyncpg.PostgresError):
+                break
+            except (Unavailable, asyncpg.TransactionRollbackError):
                 await asyncio.sleep(_RETRY_SECONDS)
+            except (asyncpg.PostgresError, ValueError) as error:
+                await self._write_apart(batch, error)
+                return
         self._settled(batch, len(batch) - len(held))
+
+    async def _write_apart(self, batch: list[Settlement], error: Exception) -> None:
+        """One of them cannot be written: the others can, and it can without what was said."""
+        if len(batch) > 1:
+            for one in batch:
+                await self._write([one])
+            return
+        (one,) = batch
+        self._bug(one.claimed.message_id, error)
+        bare = replace(one, outcome=replace(one.outcome, reply=None), transcript=None)
+        if bare != one:
+            await self._write([bare])

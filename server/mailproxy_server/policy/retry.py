@@ -11,6 +11,7 @@ from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.policy.classify import Kind, Verdict
 
 _DAY = 86400.0
+_INTERRUPTED_CAP = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def settle_verdict(
 def interrupted(attempts: int) -> Outcome:
     """Give the outcome of an attempt whose process died, stalled, or met a bug of ours.
 
-    `attempts` ended before it. The first one is tried again at once, later ones ever later:
-    a message that kills its process must not do so in a circle. What the relay got is not known.
+    `attempts` ended before it. The first one is tried again at once, later ones ever later,
+    from a second on: a message that kills its process must not do so in a circle. What the
+    relay got is not known.
     """
-    wait = RetryPolicy().delay(attempts, 0.0) if attempts else 0.0
+    wait = min(2.0 ** min(attempts - 1, 64), _INTERRUPTED_CAP) if attempts else 0.0
     return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)

@@ -80,6 +80,11 @@ WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id
   AND d.recipient_no = held.recipient_no AND d.claim_no = held.claim_no AND d.worker_id = $1
 """
 
+_MINE = f"""
+SELECT {_RETURNING} FROM mailproxy.deliveries d
+WHERE tenant_id = $1 AND account_id = $2 AND worker_id = $3
+"""  # noqa: S608 - no input is in the text
+
 _TAKE_OVER = f"""
 WITH held AS MATERIALIZED (
     SELECT tenant_id, message_id, recipient_no FROM mailproxy.deliveries
@@ -142,6 +147,17 @@ async def release(link: Connection, worker_id: UUID, held: Sequence[Claimed]) ->
         [c.recipient_no for c in ordered],
         [c.claim_no for c in ordered],
     )
+
+
+async def mine(
+    link: Connection, tenant_id: UUID, account_id: str, worker_id: UUID
+) -> list[Claimed]:
+    """Read all that a worker holds of an account, for when the answer to a claim was lost.
+
+    Takes no lock; relies on deliveries_claimed.
+    """
+    rows = await link.fetch(_MINE, tenant_id, account_id, worker_id)
+    return [Claimed(*row) for row in rows]
 
 
 async def take_over(link: Connection, dead: UUID, worker_id: UUID, limit: int) -> list[Claimed]:

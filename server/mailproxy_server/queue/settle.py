@@ -126,7 +126,7 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
         outcome.possible_duplicate,
         reply.code or None,
         reply.enhanced or None,
-        reply.text or None,
+        reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}") or None,
         outcome.stage,
         transcript.relay_host if transcript else None,
         outcome.relay_message_id or None,

@@ -20,6 +20,7 @@ ACCOUNTS = "mailproxy_accounts"
 """An account changed. Payload: "tenant_id/account_id"; empty: any."""
 
 _PAYLOAD_LIMIT = 7900  # PostgreSQL allows just under 8,000 octets
+_ANYTHING = ""
 _RECONNECT_SECONDS = 1.0
 
 
@@ -32,8 +33,8 @@ class Bell:
         self._task: asyncio.Task[None] | None = None
 
     def ring(self, channel: str, lines: Iterable[str]) -> None:
-        """Hint `lines` on `channel` soon, together with what else waits."""
-        self._waiting.setdefault(channel, set()).update(lines)
+        """Hint `lines` on `channel` soon, together with what else waits; none: anything."""
+        self._waiting.setdefault(channel, set()).update(list(lines) or [_ANYTHING])
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send(), name="bell")
 
@@ -41,7 +42,7 @@ class Bell:
         while self._waiting:
             channel, lines = self._waiting.popitem()
             payload = "\n".join(lines)
-            if len(payload) > _PAYLOAD_LIMIT:
+            if _ANYTHING in lines or len(payload) > _PAYLOAD_LIMIT:
                 payload = ""
             try:
                 await self._pool.execute("SELECT pg_notify($1, $2)", channel, payload)

@@ -1,0 +1,122 @@
+"""Clients that are not ours, run as programs: each call is a process, its words are judged."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.relay import ScriptedRelay
+from tests.support.serving import REAL, Run
+
+PROGRAMS = Path(sys.executable).parent
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running `mailproxy serve`: where it is, its token, and a relay to send by."""
+
+    address: str
+    token: str
+    relay: ScriptedRelay
+    folder: Path
+    """Empty, for what a program wants to keep."""
+
+    @property
+    def authorization(self) -> str:
+        return f"authorization: Bearer {self.token}"
+
+
+@asynccontextmanager
+async def served(data_dir: Path) -> AsyncIterator[Place]:
+    """Run the server, and a relay that refuses 550@, for the length of the block."""
+    script = {"RCPT": lambda seen: "550 5.1.1 nobody here" if "550@" in seen.line else None}
+    async with ScriptedRelay(script) as relay:
+        run = await asyncio.to_thread(lambda: Run(data_dir, program=REAL).ready())
+        folder = data_dir.with_name("folder")
+        folder.mkdir(exist_ok=True)
+        try:
+            yield Place(run.grpc, (data_dir / "token").read_text().strip(), relay, folder)
+        finally:
+            assert await asyncio.to_thread(run.stop) == 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its output as JSON; of a program that failed there is none."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+async def call(folder: Path, *command: str | Path) -> Done:
+    """Run a program to its end in `folder`, which is its home too."""
+    process = await _begin(folder, command)
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, err = await process.communicate()
+    finally:
+        _end(process)
+    return Done(process.returncode or 0, out.decode(), err.decode())
+
+
+async def first_objects(folder: Path, count: int, *command: str | Path) -> list[Any]:
+    """Run a program that streams JSON objects, and end it when so many have come."""
+    process = await _begin(folder, command)
+    assert process.stdout is not None
+    found: list[Any] = []
+    text = ""
+    try:
+        async with asyncio.timeout(SECONDS):
+            while len(found) < count:
+                piece = await process.stdout.read(65536)
+                assert piece, f"it ended after {found}"
+                text += piece.decode()
+                more, text = _objects(text)
+                found += more
+    finally:
+        _end(process)
+        await process.communicate()
+    return found
+
+
+def _objects(text: str) -> tuple[list[Any], str]:
+    """Give the whole objects that a text begins with, and the rest."""
+    found = []
+    while text := text.lstrip():
+        try:
+            one, end = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            break
+        found.append(one)
+        text = text[end:]
+    return found, text
+
+
+async def _begin(folder: Path, command: tuple[str | Path, ...]) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
+    for name in ("npm_config_cache", "npm_config_registry", "npm_config_userconfig"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
