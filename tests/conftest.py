@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.debian import pytest_runtest_setup as pytest_runtest_setup
 from tests.support.postgres import Cluster, running_cluster
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from mailproxy_server.mail.envelope import Envelope
@@ -11,11 +12,12 @@ from mailproxy_server.smtp.relay import Relay, Timeouts, Tls
 
 from tests.support.relay import ScriptedRelay
 
-QUICK = Timeouts(
-    connect=0.2, session=0.2, mail=0.2, data=0.2, body=0.2, dot=0.2, check=0.2, quit=0.2
-)
-"""For relays that do not answer in time."""
 TEXT = b"Subject: hello\r\n\r\nGood morning.\r\n"
+
+
+def hasty(stage: str, seconds: float = 0.2) -> Timeouts:
+    """Give timeouts that are short at this stage only, so that a slow machine fails no other."""
+    return replace(Timeouts(), **{stage: seconds})
 
 
 def relay_at(relay: ScriptedRelay, **settings: Any) -> Relay:

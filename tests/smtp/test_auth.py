@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mailproxy_server.mail.transcript import Fault, FaultKind, Reply, Stage
 
-from tests.smtp.speaking import QUICK, pool_at, relay_at, said, send
+from tests.smtp.speaking import hasty, pool_at, relay_at, said, send
 from tests.support.relay import CUT, SILENCE, Say, ScriptedRelay
 
 RIGHT = ("shop@a.test", "pa55wörd")
@@ -59,7 +59,7 @@ async def test_a_relay_with_no_mechanism_of_ours_is_a_fault(offered: str) -> Non
 async def test_an_auth_that_breaks_off_is_the_end(turn: Say | str) -> None:
     async with (
         ScriptedRelay({"AUTH": turn}, credentials=RIGHT) as relay,
-        pool_at(relay, timeouts=QUICK, **ACCOUNT) as pool,
+        pool_at(relay, timeouts=hasty("session", 0.4), **ACCOUNT) as pool,
     ):
         transcript = await send(pool)
         await relay.until(lambda: relay.open == 0, "we hung up")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.smtp.speaking import QUICK, pool_at, said, send
+from tests.smtp.speaking import hasty, pool_at, said, send
 from tests.support.relay import CUT, Say, ScriptedRelay, Seen
 
 
@@ -91,7 +91,7 @@ async def test_a_farewell_at_rest_is_not_taken_for_an_answer() -> None:
 @pytest.mark.parametrize("turn", [CUT, Say(), "451 4.3.0 no"])
 async def test_a_connection_that_fails_its_check_is_replaced(turn: Say | str) -> None:
     script = {"DATA": ["451 4.3.0 later", None], "RSET": turn}
-    async with ScriptedRelay(script) as relay, pool_at(relay, timeouts=QUICK) as pool:
+    async with ScriptedRelay(script) as relay, pool_at(relay, timeouts=hasty("check")) as pool:
         await send(pool)
         assert said(await send(pool))[-1] == "DOT 250"
     assert relay.opened == 2
@@ -108,7 +108,10 @@ async def test_closing_takes_leave_of_every_connection() -> None:
 
 
 async def test_closing_waits_for_no_relay_that_is_deaf() -> None:
-    async with ScriptedRelay({"QUIT": Say()}) as relay, pool_at(relay, timeouts=QUICK) as pool:
+    async with (
+        ScriptedRelay({"QUIT": Say()}) as relay,
+        pool_at(relay, timeouts=hasty("quit")) as pool,
+    ):
         await send(pool)
         async with asyncio.timeout(2):
             await pool.close()
@@ -147,3 +150,27 @@ async def test_an_unreachable_relay_is_tried_once_by_each_send() -> None:
         await asyncio.gather(*[send(pool) for _ in range(4)])
         assert pool.facts.open == 0
     assert relay.opened == 4
+
+
+async def test_a_send_cancelled_in_its_content_cuts_its_connection_too() -> None:
+    async with ScriptedRelay({"BODY": Say(after=asyncio.Event())}) as relay, pool_at(relay) as pool:
+        sending = asyncio.create_task(send(pool, content=b"x" * 62 + b"\r\n" * 10_000_000))
+        await relay.until(lambda: "DATA" in relay.verbs(), "the content is under way")
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        assert pool.facts.open == 0
+
+
+async def test_a_turn_that_comes_to_one_who_just_gave_up_goes_to_the_next() -> None:
+    async with ScriptedRelay() as relay, pool_at(relay, max_connections=1) as pool:
+
+        async def first() -> None:
+            await send(pool)
+            second.cancel()
+
+        finishing = asyncio.create_task(first())
+        await relay.until(lambda: relay.opened, "the first is under way")
+        second, third = asyncio.create_task(send(pool)), asyncio.create_task(send(pool))
+        await asyncio.gather(finishing, second, return_exceptions=True)
+        assert second.cancelled()
+        assert said(await third)[-1] == "DOT 250"

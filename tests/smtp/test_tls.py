@@ -7,7 +7,7 @@ import trustme
 from mailproxy_server.mail.transcript import Fault, FaultKind, Stage
 from mailproxy_server.smtp.relay import Tls
 
-from tests.smtp.speaking import QUICK, pool_at, said, send
+from tests.smtp.speaking import hasty, pool_at, said, send
 from tests.support.certificates import certificates
 from tests.support.relay import CUT, SILENCE, Say, ScriptedRelay
 
@@ -114,7 +114,7 @@ async def test_a_starttls_that_fails_is_the_end(turn: Say | str) -> None:
     shown = certificates()
     async with (
         ScriptedRelay({"STARTTLS": turn}, tls=shown.server) as relay,
-        pool_at(relay, tls=Tls.STARTTLS, timeouts=QUICK, **SECRET) as pool,
+        pool_at(relay, tls=Tls.STARTTLS, timeouts=hasty("session", 0.4), **SECRET) as pool,
     ):
         last = (await send(pool)).exchanges[-1]
         await relay.until(lambda: relay.open == 0, "we hung up")
@@ -125,7 +125,7 @@ async def test_a_starttls_that_fails_is_the_end(turn: Say | str) -> None:
 async def test_a_relay_that_never_shakes_hands_is_given_up() -> None:
     async with (
         ScriptedRelay({"EHLO": "250-x\n250 STARTTLS"}) as relay,
-        pool_at(relay, tls=Tls.STARTTLS, timeouts=QUICK) as pool,
+        pool_at(relay, tls=Tls.STARTTLS, timeouts=hasty("session", 0.4)) as pool,
     ):
         transcript = await send(pool)
     assert [e.stage for e in transcript.exchanges][-2:] == [Stage.STARTTLS, Stage.STARTTLS]

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.serving import REAL, Run
 
 PROGRAMS = Path(sys.executable).parent
 SECONDS = 60.0
+_CAPITAL = re.compile("(?<=[a-z])[A-Z]")
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,19 @@ class Done:
     def json(self) -> Any:
         """Its output as JSON; of a program that failed there is none."""
         assert self.code == 0, self.err
-        return json.loads(self.out)
+        return snake(json.loads(self.out))
 
 
-async def call(folder: Path, *command: str | Path) -> Done:
-    """Run a program to its end in `folder`, which is its home too."""
-    process = await _begin(folder, command)
+def snake(value: Any) -> Any:
+    """Give JSON with the contract's own names, which some programs write in camel case."""
+    if isinstance(value, dict):
+        return {_CAPITAL.sub(r"_\g<0>", key).lower(): snake(one) for key, one in value.items()}
+    return [snake(one) for one in value] if isinstance(value, list) else value
+
+
+async def call(folder: Path, *command: str | Path, **environment: str) -> Done:
+    """Run a program to its end in `folder`, which is its home too unless the environment says."""
+    process = await _begin(folder, command, environment)
     try:
         async with asyncio.timeout(SECONDS):
             out, err = await process.communicate()
@@ -74,7 +83,7 @@ async def call(folder: Path, *command: str | Path) -> Done:
 
 async def first_objects(folder: Path, count: int, *command: str | Path) -> list[Any]:
     """Run a program that streams JSON objects, and end it when so many have come."""
-    process = await _begin(folder, command)
+    process = await _begin(folder, command, {})
     assert process.stdout is not None
     found: list[Any] = []
     text = ""
@@ -85,7 +94,7 @@ async def first_objects(folder: Path, count: int, *command: str | Path) -> list[
                 assert piece, f"it ended after {found}"
                 text += piece.decode()
                 more, text = _objects(text)
-                found += more
+                found += map(snake, more)
     finally:
         _end(process)
         await process.communicate()
@@ -105,15 +114,14 @@ def _objects(text: str) -> tuple[list[Any], str]:
     return found, text
 
 
-async def _begin(folder: Path, command: tuple[str | Path, ...]) -> asyncio.subprocess.Process:
+async def _begin(
+    folder: Path, command: tuple[str | Path, ...], environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
-    for name in ("npm_config_cache", "npm_config_registry", "npm_config_userconfig"):
-        if name in os.environ:
-            environment[name] = os.environ[name]
+    around = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
     return await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
-        cwd=folder, env=environment,
+        cwd=folder, env={**around, **environment},
     )  # fmt: skip
 
 

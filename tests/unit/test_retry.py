@@ -94,7 +94,7 @@ def test_one_too_many_for_a_transaction_goes_again_at_once_with_no_end() -> None
 
 
 def test_an_interrupted_one_comes_again_at_once_but_not_in_a_circle() -> None:
-    waits = [interrupted(attempts).retry_in for attempts in (0, 1, 2, 9)]
-    assert waits == [0, 60, 120, 3600]
+    waits = [interrupted(attempts).retry_in for attempts in (0, 1, 2, 5, 99)]
+    assert waits == [0, 1, 2, 16, 600]
     assert interrupted(0).reason is Reason.INTERRUPTED
     assert interrupted(0).possible_duplicate

@@ -146,7 +146,9 @@ def verify(
         output.print_json(output.as_json(found))
     else:
         output.print_dialogue(found.exchanges)
-        print("OK " + found.tls_version if found.ok else output.clean(found.problem))
+        print(
+            f"OK, {found.tls_version or 'without TLS'}" if found.ok else output.clean(found.problem)
+        )
     if not found.ok:
         raise typer.Exit(FAILED)
 
@@ -181,7 +183,10 @@ def _show(account: account_pb2.Account, as_json: bool) -> None:
         for field, value in account.ListFields()
         if field.message_type is None
     ]
-    output.print_table(f"Account {account.account_id}", ("field", "value"), rows)
+    rows.append(("idle_ttl", f"{account.idle_ttl.ToSeconds()} s"))
+    output.print_table(f"Account {account.account_id}", ("", ""), rows)
+    if account.username and not account.has_password:
+        print(f"It has no password. Try: mailproxy account set {account.account_id} --password")
 
 
 def _tls(account: account_pb2.Account) -> str:

@@ -1,6 +1,7 @@
 """How a command reaches the server, and how it ends when it cannot: exit code and remedy."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,9 @@ def connected(
         for line in explained(error, command, where):
             print(line, file=sys.stderr)
         raise typer.Exit(exit_code(error)) from None
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
     except (OSError, ValueError) as error:
         print(f"mailproxy: {clean(str(error))}", file=sys.stderr)
         print(f"Try: mailproxy {command} --help", file=sys.stderr)
@@ -72,8 +76,10 @@ def exit_code(error: MailProxyError) -> int:
 def explained(error: MailProxyError, command: str, target: str) -> Iterator[str]:
     """Give the lines that say what went wrong and, last, the command that mends it."""
     reason = f" [{error.reason}]" if error.reason else ""
-    yield f"mailproxy: {clean(error.message)}{reason}"
-    if len(error.field_violations) > 1:
+    if len(error.field_violations) < 2:
+        yield f"mailproxy: {clean(error.message)}{reason}"
+    else:
+        yield f"mailproxy: {len(error.field_violations)} fields are at fault{reason}"
         for violation in error.field_violations:
             yield f"  {clean(violation.field)}: {clean(violation.description)}"
     if (request_id := error.metadata.get("request_id")) and exit_code(error) == UNREACHABLE:

@@ -29,10 +29,15 @@ def kill(
     """
     from mailproxy_server.demo.kill import run
 
+    typer.echo(f"{messages} messages go through a server of their own; it is killed {rounds} times")
     tally = asyncio.run(run(messages, rounds))
     kills = ", ".join(f"{what} {count}" for what, count in sorted(tally.kills.items()))
     typer.echo(f"acknowledged {len(tally.acknowledged)}, arrived {len(tally.arrived)}")
     typer.echo(f"killed: {kills}")
     typer.echo(f"lost {tally.lost}, gaps {tally.gaps}, duplicates {tally.duplicates}")
+    if tally.duplicates:
+        typer.echo(
+            "A duplicate: the relay had it, and the process died before it could write that down."
+        )
     if tally.lost or tally.gaps:
         raise typer.Exit(1)

@@ -47,8 +47,9 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table; the first column is what the row is about."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    """Print a table; the first column is what the row is about. Columns without names have
+    no line of their own for them."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -86,10 +86,10 @@ def run_now(
 def _print_dispatchers(dispatchers: Iterable[queue_pb2.DispatcherStatus]) -> None:
     output.print_table(
         "Dispatchers",
-        ("id", "host", "since", "last beat", "alive"),
+        ("dispatcher", "host", "since", "last beat", "alive"),
         (
             (
-                each.worker_id,
+                each.worker_id[:8],
                 each.host,
                 output.local_time(each.start_time),
                 output.local_time(each.beat_time),

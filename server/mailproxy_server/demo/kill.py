@@ -78,13 +78,12 @@ async def run(count: int, rounds: int) -> Tally:
 @asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run a server with its data in `folder`; give its process and address."""
-    environment = os.environ | {
+    environment = _without_settings() | {
         "MAILPROXY_DATA_DIR": str(folder),
         "MAILPROXY_GRPC_LISTEN": "127.0.0.1:0",
         "MAILPROXY_LEASE_SECONDS": "3",
         "MAILPROXY_LOG_LEVEL": "error",
     }
-    environment.pop("MAILPROXY_DATABASE_URL", None)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mailproxy_server", "serve",
         env=environment, stdout=asyncio.subprocess.PIPE,
@@ -98,6 +97,11 @@ async def _server(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proces
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await process.wait()
+
+
+def _without_settings() -> dict[str, str]:
+    """Give the environment without the settings of the server that runs here otherwise."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("MAILPROXY_")}
 
 
 async def _submit_all(client: AsyncMailProxyClient, count: int, tally: Tally) -> None:

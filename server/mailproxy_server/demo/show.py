@@ -2,11 +2,14 @@
 type next. Lives until the server drains."""
 
 import asyncio
-import os
+import sys
 from datetime import UTC, datetime
+from email import policy
+from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from mailproxy import AsyncMailProxyClient
+from mailproxy.environment import DEFAULT_TARGET
 from mailproxy.message import Message
 from mailproxy.v1.delivery_pb2 import DeliveryReport, ReportEvent
 
@@ -84,23 +87,29 @@ def _describe(report: DeliveryReport) -> str:
 
 def _tell_received(received: Received) -> None:
     names = ", ".join(received.rcpt_to)
-    _say(f"inbox: {len(received.octets)} octets from {received.mail_from} for {names}")
+    headers = BytesHeaderParser(policy=policy.default).parsebytes(received.octets)
+    subject = "".join(each if each.isprintable() else "?" for each in str(headers["Subject"]))
+    _say(
+        f'inbox: "{subject}" from {received.mail_from} for {names} ({len(received.octets)} octets)'
+    )
 
 
 def _next_steps(target: str, token_file: Path, caught: int) -> str:
     data = '{"email": {"composed": {"from_address": {"address": "me@demo.test"}, "to": \
 [{"address": "you@demo.test"}], "subject": "hello", "text_body": "hi"}}}'
-    where = (
-        ""
-        if os.environ.get("MAILPROXY_DATA_DIR") is None
-        else (f"  export MAILPROXY_DATA_DIR={token_file.parent}\n")
-    )
+    exports = {"PATH": f"{Path(sys.executable).parent}:$PATH"}
+    if token_file != locate(None) / "token":
+        exports["MAILPROXY_TOKEN_FILE"] = str(token_file)
+    if target != DEFAULT_TARGET:
+        exports["MAILPROXY_TARGET"] = target
+    where = "".join(f'  export {name}="{value}"\n' for name, value in exports.items())
     return f"""
-The inbox has caught {caught} messages. Try, in another terminal (with .venv/bin on PATH):
+The inbox has caught {caught} messages. Try, in another terminal:
+
 {where}
   mailproxy send --from me@demo.test --to you@demo.test --subject hello --text hi --wait
   mailproxy send --from me@demo.test --to 451-twice@demo.test --subject retry --text hi
-  mailproxy run-now --retries --account demo     # twice; without it the retry comes in a minute
+  mailproxy run-now --retries --account demo   # twice; else the first retry comes in a minute
   mailproxy reports
   mailproxy status
 
@@ -108,10 +117,10 @@ The inbox has caught {caught} messages. Try, in another terminal (with .venv/bin
     -d '{data}' \\
     {target} mailproxy.v1.MessageService/SubmitMessage
 
-  python -c 'from mailproxy import MailProxyClient as Client; print(Client.from_env().submit(
-  from_address="me@demo.test", to="you@demo.test", subject="hello", text="hi").wait())'
+  python -c 'from mailproxy import MailProxyClient as Client; print(*Client.from_env().submit(
+    from_address="me@demo.test", to="you@demo.test", subject="hello", text="hi").wait())'
 
-  mailproxy demo kill      # 500 messages through processes that are killed meanwhile
+  mailproxy demo kill   # 500 messages through processes that are killed meanwhile
 
 Ctrl-C stops everything.
 """

@@ -14,7 +14,7 @@ from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.mail.envelope import Envelope
 from mailproxy_server.mail.transcript import Fault, Transcript
 from mailproxy_server.policy.classify import Verdict, classify
-from mailproxy_server.policy.retry import RetryPolicy, interrupted, settle_verdict
+from mailproxy_server.policy.retry import RetryPolicy, settle_verdict
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
 from mailproxy_server.queue.settle import Settlement
@@ -38,8 +38,20 @@ def account_deleted(rows: Sequence[Claimed]) -> list[Settlement]:
 
 
 def faulty(parcel: Parcel) -> list[Settlement]:
-    """Settle a parcel that a bug of ours stopped: it comes back later and stops nothing."""
-    return [Settlement(row, interrupted(row.attempts)) for row in parcel.claimed]
+    """Settle a parcel that a bug of ours stopped: it comes back later and stops nothing.
+
+    What the relay got is not known, and the bug is likely still there: the usual wait, no less.
+    """
+    delay = RetryPolicy().delay
+    return [
+        Settlement(
+            row,
+            Outcome.deferred(
+                Reason.INTERRUPTED, delay(row.attempts + 1, 0.0), possible_duplicate=True
+            ),
+        )
+        for row in parcel.claimed
+    ]
 
 
 async def send(parcel: Parcel, route: Route, terms: Terms) -> list[Settlement]:

@@ -65,7 +65,7 @@ def settle_verdict(
 
 
 def interrupted(attempts: int) -> Outcome:
-    """Give the outcome of an attempt whose process died, stalled, or met a bug of ours.
+    """Give the outcome of an attempt whose process died or stalled.
 
     `attempts` ended before it. The first one is tried again at once, later ones ever later,
     from a second on: a message that kills its process must not do so in a circle. What the
