@@ -1,7 +1,11 @@
-"""A PostgreSQL for tests: the server's own embedded one, made quick, and databases in it."""
+"""A PostgreSQL for tests: the server's own embedded one, made quick, and databases in it.
+
+With TEST_POSTGRES_PROGRAMS, a folder that holds `postgres` and `initdb`, one made from these.
+"""
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -13,6 +17,8 @@ from typing import Any, TypeVar
 import asyncpg
 from mailproxy_server.app.embedded import TUNING, Embedded
 from mailproxy_server.app.place import prepare
+
+from tests.support.postgres_of import PostgresOf
 
 T = TypeVar("T")
 _QUICK = {
@@ -31,7 +37,12 @@ class Cluster:
     def __init__(self, folder: Path, apart: "Apart"):
         self._apart = apart
         self.folder = folder
-        self.embedded = Embedded(prepare(folder), tuning=_QUICK)
+        programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
+        self.embedded: Embedded | PostgresOf = (
+            PostgresOf(Path(programs), folder)
+            if programs
+            else Embedded(prepare(folder), tuning=_QUICK)
+        )
         self._template: str | None = None
 
     def url_of(self, database: str) -> str:

@@ -1,0 +1,57 @@
+"""The schema: applied once, whoever starts together, and complete."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from mailproxy_server.queue import days
+from mailproxy_server.queue.migrations import upgrade
+
+from tests.support.postgres import Cluster
+from tests.support.queue import Queue
+
+
+async def test_two_replicas_that_start_together_migrate_once(postgres: Cluster) -> None:
+    url = await asyncio.to_thread(postgres.make_database, migrated=False)
+    await asyncio.gather(upgrade(url), upgrade(url), upgrade(url))
+    link = await asyncpg.connect(url)
+    assert await link.fetchval("SELECT count(*) FROM mailproxy.alembic_version") == 1
+    await link.close()
+    await asyncio.to_thread(postgres.drop_database, url)
+
+
+async def test_a_tenant_comes_with_the_head_of_its_log(mail_queue: Queue) -> None:
+    heads = await mail_queue.pool.fetch("SELECT tenant_id, last_offset FROM mailproxy.report_heads")
+    assert [tuple(row) for row in heads] == [(mail_queue.tenant_id, 0)]
+
+
+async def test_days_are_made_ahead_once_by_whoever_comes_first(mail_queue: Queue) -> None:
+    far = datetime.now(UTC).date() + timedelta(days=100)
+
+    async def make() -> int:
+        async with mail_queue.pool.acquire() as link:
+            return len(await days.ensure(link, far))
+
+    assert sum(await asyncio.gather(make(), make(), make())) == days.AHEAD + 2
+
+
+async def test_making_a_day_waits_for_no_reader_and_holds_none_up(mail_queue: Queue) -> None:
+    far = datetime.now(UTC).date() + timedelta(days=200)
+    async with mail_queue.pool.acquire() as reader, reader.transaction():
+        await reader.fetchval("SELECT count(*) FROM mailproxy.report_log")
+        async with asyncio.timeout(10), mail_queue.pool.acquire() as link:
+            assert await days.ensure(link, far)
+
+
+async def test_the_views_tell_states_and_sends(mail_queue: Queue) -> None:
+    taken = await mail_queue.submit(mail_queue.message(["a@b.test", "c@b.test"]))
+    first, _ = await mail_queue.claim()
+    await mail_queue.settle([first])
+    row = await mail_queue.pool.fetchrow(
+        "SELECT queued, sending, sent, failed FROM mailproxy.v_messages WHERE message_id = $1",
+        taken.message_id,
+    )
+    assert row is not None
+    assert tuple(row) == (0, 1, 1, 0)
+    sends = await mail_queue.pool.fetch("SELECT recipient, event FROM mailproxy.v_sends")
+    assert [tuple(send) for send in sends] == [("a@b.test", "sent")]
