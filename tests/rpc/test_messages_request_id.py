@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from mailproxy.v1 import message_pb2
+from mailproxy.v1 import account_pb2, message_pb2
 
 from tests.support.calling import ahead, request, told_by
 from tests.support.emails import composed, raw
@@ -138,3 +138,17 @@ async def test_two_tenants_may_use_one_id(front: Front) -> None:
     theirs = await front.other.submit(composed(subject="Another"), request_id="a")
     assert not theirs.replayed
     assert mine.message_id != theirs.message_id
+
+
+async def test_a_replay_after_its_account_was_deleted_gets_the_first_answer(front: Front) -> None:
+    first = await front.first.submit(request_id="order-17")
+    await front.first.call(
+        front.first.accounts.ManageAccount,
+        account_pb2.ManageAccountRequest(
+            action=account_pb2.ACCOUNT_ACTION_DELETE,
+            account=account_pb2.Account(account_id="demo"),
+            force=True,
+        ),
+    )
+    again = await front.first.submit(request_id="order-17")
+    assert (again.message_id, again.replayed) == (first.message_id, True)

@@ -18,6 +18,10 @@ REFUSED = "refused-"
 _ID = re.compile(rb"^X-Mailproxy-Id: (\S+)\r$", re.MULTILINE)
 _NEEDED = (b"\r\nDate: ", b"\r\nMessage-ID: <")
 
+ORDINARY, HOLD, CUT, LATER = "ordinary", "hold", "cut", "later"
+"""What may be done at a command: answer it, hold the answer back, cut, or answer 451."""
+Answers = Callable[[str, int], str]
+
 Wanted = tuple[str, str]
 """A message's id and a recipient."""
 
@@ -37,9 +41,12 @@ class Sinkhole:
         self.versions: dict[str, set[bytes]] = {}
         self.headless: set[str] = set()
         self.dots = 0
-        self.answers: Callable[[str, list[str]], bytes | None] = lambda verb, recipients: None
-        """Asked at "MAIL", "DATA" and "DOT" for another reply than the ordinary one; b"" cuts."""
-        self.open: set[asyncio.Transport] = set()
+        self.answers: Answers = lambda verb, port: ORDINARY
+        """Asked at each "MAIL", "DATA" and "DOT" what to do, with the sender's port."""
+        self.held: list[tuple[int, Callable[[], None]]] = []
+        """Replies that are held back: the sender's port, and what lets it go."""
+        self.open: dict[int, asyncio.Transport] = {}
+        """Connections by the sender's port."""
         self._server: asyncio.Server | None = None
 
     @property
@@ -60,9 +67,15 @@ class Sinkhole:
         if any(header not in head for header in _NEEDED):
             self.headless.add(message_id)
 
+    def release(self) -> None:
+        """Let go all replies that are held back."""
+        for _, let_go in self.held:
+            let_go()
+        self.held.clear()
+
     def cut_all(self) -> None:
         """Cut every open connection hard."""
-        for transport in list(self.open):
+        for transport in list(self.open.values()):
             transport.abort()
 
     async def start(self) -> None:
@@ -104,19 +117,16 @@ class _Dialogue(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._port: int = transport.get_extra_info("peername")[1]
-        self._sinkhole.open.add(transport)
+        self._sinkhole.open[self._port] = transport
         transport.write(b"220 sinkhole.test ESMTP\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sinkhole.open.discard(self._transport)
+        self._sinkhole.open.pop(self._port, None)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         replies = bytearray()
-        while (reply := self._next()) is not None:
-            if not reply:
-                self._transport.abort()
-                return
+        while not self._transport.is_closing() and (reply := self._next()) is not None:
             replies += reply
         if replies:
             self._transport.write(bytes(replies))
@@ -156,13 +166,22 @@ class _Dialogue(asyncio.Protocol):
             case "DATA":
                 if not self._recipients:
                     return b"554 5.5.1 no valid recipients\r\n"
-                reply = self._asked("DATA", b"354 go on\r\n")
-                self._in_data = reply.startswith(b"354")
-                return reply
+                self._in_data = True
+                return self._asked("DATA", b"354 go on\r\n")
             case "QUIT":
                 return b"221 2.0.0 bye\r\n"
         return b"250 2.0.0 Ok\r\n"
 
     def _asked(self, verb: str, ordinary: bytes) -> bytes:
-        reply = self._sinkhole.answers(verb, self._recipients)
-        return ordinary if reply is None else reply
+        match self._sinkhole.answers(verb, self._port):
+            case "hold":
+                transport = self._transport
+                self._sinkhole.held.append((self._port, lambda: transport.write(ordinary)))
+                return b""
+            case "cut":
+                self._transport.abort()
+                return b""
+            case "later":
+                self._in_data = False
+                return b"451 4.3.0 try later\r\n"
+        return ordinary

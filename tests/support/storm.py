@@ -108,13 +108,13 @@ class Storm:
         """Wait for a random moment: mostly under traffic, else while it may still be starting."""
         if self.random.random() < IN_TRAFFIC:
             goal = self.traffic + self.random.randrange(1, 150)
-            await eventually(lambda: self.traffic >= goal or self._idle, "traffic")
+            await eventually(lambda: self._flows(goal), "traffic")
         else:
             await asyncio.sleep(self.random.uniform(0, 1.5))
 
-    @property
-    def _idle(self) -> bool:
-        return self.ledger.settled and self._answered
+    def _flows(self, goal: int) -> bool:
+        self._tend()
+        return self.traffic >= goal or (self.ledger.settled and self._answered)
 
     @property
     def _answered(self) -> bool:
@@ -154,7 +154,7 @@ class Storm:
         return self.random.choice(found) if found else None
 
     def _tend(self) -> None:
-        """As a service manager does: start again a server whose start PostgreSQL's end ended."""
+        """As a service manager does: start again a server whose start PostgreSQL's end stopped."""
         if self.run.process.poll() is not None:
             refused = "cannot be used" in self.run.err and "is ready" not in self.run.out
             assert refused, f"the server ended: {self.run.err[-2000:]}"

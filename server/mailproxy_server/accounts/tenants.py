@@ -74,8 +74,6 @@ class Tenants:
                 )
             )
             keep()
-            if keep is not None:
-                keep()
         self._unknown.clear()
         return True
 

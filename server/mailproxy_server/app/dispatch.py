@@ -38,8 +38,13 @@ _MARGIN = timedelta(seconds=1)
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
-    """Claim and send until the drain; then finish what is in flight and hand the rest back."""
+async def run(
+    settings: Settings, lifeline: Lifeline, database_url: str, lease_type: type[Lease] = Lease
+) -> None:
+    """Claim and send until the drain; then finish what is in flight and hand the rest back.
+
+    `lease_type` is another one in tests that show what the lease is good for.
+    """
     async with resources.opened(settings, database_url) as common:
         parts = build(settings, common, database_url)
         await parts.keeper.make_days()

@@ -42,6 +42,7 @@ async def opened(settings: Settings, url: str) -> AsyncIterator[Resources]:
         pool_size=COLD_CONNECTIONS,
         max_overflow=2,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged, and parameters may be secrets
         pool_timeout=ACQUIRE_TIMEOUT,
         connect_args={
             "timeout": ACQUIRE_TIMEOUT,

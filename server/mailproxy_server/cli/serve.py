@@ -22,6 +22,9 @@ from mailproxy_server.app.supervise import PROGRAM, Supervisor
 from mailproxy_server.settings import PREFIX, Settings, SettingsError, load, misspelt
 from mailproxy_server.telemetry import configure_logging
 
+_CLIENTS = ("MAILPROXY_TARGET", "MAILPROXY_TLS", "MAILPROXY_TOKEN", "MAILPROXY_TOKEN_FILE")
+"""What the client library reads: no settings, and no misspelt ones either."""
+
 
 class Role(enum.StrEnum):
     """What a run can be limited to."""
@@ -65,7 +68,7 @@ def serve(
     with _refusing():
         settings = load()
         configure_logging(settings, process="supervisor")
-        for line in misspelt():
+        for line in misspelt({k: v for k, v in os.environ.items() if k not in _CLIENTS}):
             structlog.get_logger().warning(line)
         clean = _serve(settings, context.obj or PROGRAM)
     sys.exit(0 if clean else 1)

@@ -45,10 +45,14 @@ GONE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.QueryCanceledError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""What asyncpg raises when the database went away under a statement or did not answer in time."""
+"""What asyncpg raises when the database went away under a statement or did not answer in time.
+
+InternalClientError: a dying server said so on an idle connection, and that was not closed yet.
+"""
 
 
 async def open_pool(url: str, *, size: int, statement_timeout: float) -> Pool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue.enqueue import NewMessage, Taken, take
 from mailproxy_server.queue.hot import GONE, Pool, away
 from mailproxy_server.queue.hot import connection as borrowed
@@ -64,6 +65,9 @@ class Intake:
             try:
                 await self._commit(batch)
             except Exception as error:  # every caller learns of it; the committer goes on
+                if isinstance(error, Unavailable):
+                    batch += self._waiting  # or the last one would wait once for each batch
+                    self._waiting.clear()
                 _refuse(batch, error)
 
     def _collect(self) -> list[_Waiting]:

@@ -72,21 +72,26 @@ async def _next(tail: Tail, feed: Feed, cursor: Cursor) -> Sequence[DeliveryRepo
 def _split(
     found: Sequence[DeliveryReport], log_id: UUID, wanted: Wanted, feed: Feed
 ) -> list[Batch]:
-    batches: list[Batch] = []
-    chosen: list[DeliveryReport] = []
-    octets = 0
-    for report in found:
-        if not wanted(report):
-            continue
+    if not found:
+        return []
+    *full, last = portions([report for report in found if wanted(report)]) or [()]
+    batches = [_batch(portion, portion[-1], log_id, feed) for portion in full]
+    return [*batches, _batch(last, found[-1], log_id, feed)]
+
+
+def portions(reports: Sequence[DeliveryReport]) -> list[Sequence[DeliveryReport]]:
+    """Cut reports into what one response may hold; [] for none."""
+    cut: list[Sequence[DeliveryReport]] = []
+    start = octets = 0
+    for number, report in enumerate(reports):
         size = report.ByteSize() + 8
-        if chosen and (octets + size > BATCH_OCTETS or len(chosen) == BATCH):
-            batches.append(_batch(chosen, chosen[-1], log_id, feed))
-            chosen, octets = [], 0
-        chosen.append(report)
+        if number > start and (octets + size > BATCH_OCTETS or number - start == BATCH):
+            cut.append(reports[start:number])
+            start, octets = number, 0
         octets += size
-    if found:
-        batches.append(_batch(chosen, found[-1], log_id, feed))
-    return batches
+    if len(reports) > start:
+        cut.append(reports[start:])
+    return cut
 
 
 def _batch(

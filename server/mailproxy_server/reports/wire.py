@@ -9,10 +9,15 @@ from uuid import UUID
 
 from mailproxy.v1 import delivery_pb2
 
-from mailproxy_server.mail.delivery import FINAL_EVENTS
+from mailproxy_server.mail.delivery import FINAL_EVENTS, Event, Reason
 from mailproxy_server.mail.transcript import REPLY_TEXT_LIMIT
 from mailproxy_server.queue.read import Report
 from mailproxy_server.reports.cursor import Cursor, encode
+
+_LONGEST_CHARACTER = 4
+"""Octets that a cut at the limit, which never splits a character, may leave unused."""
+
+_OF_AN_ATTEMPT = frozenset({Event.DEFERRED, Event.SENT, Event.FAILED, Event.CAPTURED})
 
 
 def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
@@ -32,7 +37,7 @@ def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
         reply=_reply(report),
         relay_host=report.relay_host or "",
         relay_message_id=report.relay_message_id or "",
-        attempt=report.attempt,
+        attempt=report.attempt if _of_an_attempt(report) else 0,
         traceparent=report.traceparent or "",
         labels=json.loads(report.labels) if report.labels else None,
         metadata=json.loads(report.metadata) if report.metadata else None,
@@ -44,14 +49,28 @@ def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
     return wire
 
 
+def _of_an_attempt(report: Report) -> bool:
+    """Whether an attempt ended by this event; the log keeps the count with every other one too."""
+    return report.event in _OF_AN_ATTEMPT and report.reason != Reason.ACCOUNT_DELETED
+
+
 def _reply(report: Report) -> delivery_pb2.SmtpReply | None:
     if report.reply_code is None:
         return None
-    text = report.reply_text or ""
+    return reply_to_wire(
+        report.reply_code,
+        report.reply_enhanced or "",
+        report.reply_text or "",
+        report.reply_stage or "",
+    )
+
+
+def reply_to_wire(code: int, enhanced: str, text: str, stage: str) -> delivery_pb2.SmtpReply:
+    """Give a kept reply as the contract words it."""
     return delivery_pb2.SmtpReply(
-        code=report.reply_code,
-        enhanced_code=report.reply_enhanced or "",
+        code=code,
+        enhanced_code=enhanced,
         text=text,
-        stage=report.reply_stage or "",
-        text_truncated=len(text.encode()) >= REPLY_TEXT_LIMIT,
+        stage=stage,
+        text_truncated=len(text.encode()) > REPLY_TEXT_LIMIT - _LONGEST_CHARACTER,
     )

@@ -14,6 +14,7 @@ from mailproxy_server.rpc.account_whole import checked_id, columns_of, completed
 from mailproxy_server.rpc.account_words import to_wire, unreadable, verified
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.paging import next_token, page_size, start_after
+from mailproxy_server.rpc.selecting import check_text
 from mailproxy_server.smtp.verify import Verified
 
 PAGE = 100
@@ -68,6 +69,7 @@ class AccountsServicer:
         self, request: pb.VerifyAccountRequest, call: Call
     ) -> pb.VerifyAccountResponse:
         """Connect to the account's relay and say what came of it."""
+        check_text(request.account_id, "account_id")
         try:
             found = await self._accounts.credentials(call.tenant_id, request.account_id)
         except VaultError as error:
@@ -79,6 +81,7 @@ class AccountsServicer:
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
         """Read one account."""
+        check_text(request.account_id, "account_id")
         account = await self._accounts.get(call.tenant_id, request.account_id)
         return pb.GetAccountResponse(account=to_wire(account))
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from mailproxy.v1 import message_pb2
@@ -128,30 +127,31 @@ class Messages:
         try:
             admitted = submission.check(request, now, path)
         except InvalidFields:
-            first = await self._accepted_before(request, call.tenant_id)
-            if first is None:
+            known = await self._known(request, call.tenant_id)
+            if known is None or not request.email.HasField("expire_time"):
                 raise
-            admitted = submission.check(request, first, path)
+            admitted = submission.check(request, born(known), path)  # for the hour it came first
         account_id = self.accounts.peek(call.tenant_id, admitted.account_id)
         if account_id is None:
             try:
                 account_id = await self.accounts.resolve(call.tenant_id, admitted.account_id)
             except CallerError as error:
-                raise _at_field(error, f"{path}email.account_id") from None
+                if await self._known(request, call.tenant_id) is None:
+                    raise _at_field(error, f"{path}email.account_id") from None
+                account_id = admitted.account_id  # deleted since; it was accepted before that
         return submission.new_message(
             call.tenant_id, account_id, request, admitted, now, call.traceparent
         )
 
-    async def _accepted_before(self, request: Submit, tenant_id: UUID) -> datetime | None:
-        """Give when a request that may have expired since was accepted, None if it was not.
+    async def _known(self, request: Submit, tenant_id: UUID) -> UUID | None:
+        """Give the message that a request_id made before, None when it made none.
 
-        Who lost the first answer repeats the call, and must not be refused for the hour.
+        Who lost the first answer repeats the call, and must not be refused for what changed since.
         """
-        if not (request.request_id and request.email.HasField("expire_time")):
+        if not request.request_id:
             return None
         async with borrowed(self.pool) as link:
-            known = await read.by_request(link, tenant_id, request.request_id)
-        return born(known) if known else None
+            return await read.by_request(link, tenant_id, request.request_id)
 
     async def _prepare_all(
         self, requests: Sequence[Submit], call: Call

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from mailproxy.v1 import delivery_pb2, message_pb2
@@ -9,10 +10,12 @@ from mailproxy.v1 import delivery_pb2, message_pb2
 from mailproxy_server.content.codec import restore
 from mailproxy_server.mail.delivery import TRANSITIONS, Event, State
 from mailproxy_server.queue.read import Message, Report, Standing
-from mailproxy_server.reports.wire import to_wire
+from mailproxy_server.reports.wire import reply_to_wire, to_wire
 
 ATTEMPTS_LIMIT = 100
 """Dialogues in one response; the newest are given."""
+ATTEMPTS_OCTETS = 512 * 1024
+"""All of them together; reached only when a relay talks without end."""
 
 _STATES = {event: state for (_, event), state in TRANSITIONS.items() if state.final}
 
@@ -20,7 +23,11 @@ _STATES = {event: state for (_, event), state in TRANSITIONS.items() if state.fi
 def recipients(
     standings: Sequence[Standing], reports: Sequence[Report], log_id: UUID
 ) -> list[delivery_pb2.RecipientStatus]:
-    """Give one status a recipient, each with its newest report."""
+    """Give one status a recipient, each with its newest report.
+
+    Without the message's labels and metadata, which a thousand times over would make the
+    response larger than other languages receive.
+    """
     newest = {report.recipient_no: report for report in reports}
     statuses = []
     for one in standings:
@@ -32,7 +39,7 @@ def recipients(
         if one.due_at is not None and not one.sending:
             status.next_attempt_time.FromDatetime(one.due_at)
         if last := newest.get(one.recipient_no):
-            status.last_report.CopyFrom(to_wire(last, log_id))
+            status.last_report.CopyFrom(to_wire(replace(last, labels=None, metadata=None), log_id))
         statuses.append(status)
     return statuses
 
@@ -62,9 +69,16 @@ def message(
 
 
 def attempts(reports: Sequence[Report]) -> list[message_pb2.Attempt]:
-    """Give the newest dialogues, oldest first."""
-    told = [report for report in reports if report.transcript][-ATTEMPTS_LIMIT:]
-    return [_attempt(report) for report in told]
+    """Give the newest dialogues, oldest first, as far as a response has room for them."""
+    told: list[message_pb2.Attempt] = []
+    room = ATTEMPTS_OCTETS
+    for report in [report for report in reversed(reports) if report.transcript][:ATTEMPTS_LIMIT]:
+        attempt = _attempt(report)
+        room -= attempt.ByteSize()
+        if room < 0 and told:
+            break
+        told.append(attempt)
+    return told[::-1]
 
 
 def _attempt(report: Report) -> message_pb2.Attempt:
@@ -77,10 +91,7 @@ def _attempt(report: Report) -> message_pb2.Attempt:
         if code is None:
             exchange.fault = f"{second}: {text}" if text else second
         else:
-            exchange.reply.code = code
-            exchange.reply.enhanced_code = second
-            exchange.reply.text = text
-            exchange.reply.stage = stage
+            exchange.reply.CopyFrom(reply_to_wire(code, second, text, stage))
     return attempt
 
 

@@ -10,12 +10,11 @@ from mailproxy_server.queue import read
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.reports.cursor import Cursor
-from mailproxy_server.reports.follow import follow
+from mailproxy_server.reports.follow import follow, portions
 from mailproxy_server.reports.tail import Tail
 from mailproxy_server.reports.wire import to_wire
 from mailproxy_server.rpc.find import not_found
 
-PAGE = 500
 BEAT_SECONDS = 15.0
 
 
@@ -35,8 +34,8 @@ async def watch(
     reports = [to_wire(report, head.log_id) for report in past]
     finals: dict[str, bool] = {}
     _note(finals, reports)
-    for start in range(0, len(reports), PAGE):
-        yield reports[start : start + PAGE]
+    for portion in portions(reports):
+        yield portion
     start_at = Cursor(head.log_id, head.last_at.date(), head.last_offset)
     wanted_id = str(message_id)
     following = follow(

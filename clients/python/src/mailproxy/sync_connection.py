@@ -15,7 +15,7 @@ import grpc
 from mailproxy import channel
 from mailproxy.calls import pause_before_retry
 from mailproxy.errors import closed, from_call
-from mailproxy.forking import forget_after_fork, starting
+from mailproxy.forking import calls, survive_forks
 from mailproxy.v1 import account_pb2_grpc, message_pb2_grpc, queue_pb2_grpc, report_pb2_grpc
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SyncConnection:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stubs: Stubs | None = None
-        forget_after_fork(self)
+        survive_forks(self)
 
     def stubs(self) -> Stubs:
         """Give the services, connecting when they are first used."""
@@ -79,11 +79,7 @@ class SyncConnection:
         while True:
             attempt += 1
             try:
-                with starting:
-                    sent = method(self.stubs()).future(
-                        request, timeout=deadline - clock(), metadata=self.metadata
-                    )
-                return sent.result()
+                return self._send(method, request, deadline - clock())
             except grpc.RpcError as failure:
                 error = closed() if self.closed else from_call(failure)
             pause = pause_before_retry(
@@ -96,6 +92,18 @@ class SyncConnection:
             if pause is None:
                 raise error
             time.sleep(pause)
+
+    def _send(
+        self, method: "Unary[RequestT, ResponseT]", request: RequestT, seconds: float
+    ) -> ResponseT:
+        calls.begin()
+        try:
+            sent = method(self.stubs()).future(request, timeout=seconds, metadata=self.metadata)
+        except BaseException:
+            calls.end()
+            raise
+        sent.add_done_callback(lambda _: calls.end())
+        return sent.result()
 
     def close(self) -> None:
         """Close the channel; calls that are under way end."""
@@ -125,3 +133,6 @@ class SyncConnection:
         owned: list[object] = [self._channel, self._stubs]
         self._lock, self._channel, self._stubs = threading.Lock(), None, None
         return owned
+
+    def resume(self) -> None:
+        """Go on in the parent, where nothing has changed."""

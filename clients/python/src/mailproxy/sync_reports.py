@@ -12,7 +12,6 @@ from typing import Any, Self, TypeAlias
 import grpc
 
 from mailproxy.errors import closed, from_call
-from mailproxy.forking import starting
 from mailproxy.resume import Breaks, Position, RequestT, ResponseT
 from mailproxy.sync_connection import Stubs, SyncConnection
 from mailproxy.v1.delivery_pb2 import DeliveryReport
@@ -96,10 +95,9 @@ def _read(
     while not ending:
         left = None if timeout is None else timeout - (time.monotonic() - opened)
         error = None
-        with starting:
-            call = method(connection.stubs())(
-                position.next_request(), timeout=left, metadata=connection.metadata
-            )
+        call = method(connection.stubs())(
+            position.next_request(), timeout=left, metadata=connection.metadata
+        )
         ending.begin(call)
         try:
             for response in call:

@@ -18,7 +18,7 @@ import grpc
 
 from mailproxy.calls import CALLS_IN_FLIGHT, Answer, Attempts, answers_of, take_batch
 from mailproxy.errors import MailProxyError, closed, deadline, from_call
-from mailproxy.forking import forget_after_fork, starting
+from mailproxy.forking import calls, survive_forks
 from mailproxy.sync_connection import SyncConnection
 from mailproxy.v1 import message_pb2
 
@@ -44,13 +44,17 @@ class SyncSubmitting:
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._in_flight = 0
-        forget_after_fork(self)
+        survive_forks(self)
 
     def forget(self) -> list[object]:
         """Begin anew in a child; whoever waited is not there."""
         owned: list[object] = [self._queue]
         self._lock, self._queue, self._in_flight = threading.Lock(), deque(), 0
         return owned
+
+    def resume(self) -> None:
+        """Start in the parent what a fork has held up."""
+        self._dispatch(wait=False)
 
     def submit(
         self, requests: Sequence[message_pb2.SubmitMessageRequest], timeout: float | None
@@ -78,13 +82,12 @@ class SyncSubmitting:
         if self._coalesce:
             with self._lock:
                 self._queue.extend(waiting)
-            with starting:
-                self._dispatch()
+            self._dispatch()
         else:
             own = deque(waiting)
-            with starting:
-                while batch := take_batch(own):
-                    self._send(batch)
+            while batch := take_batch(own):
+                calls.begin()
+                self._send(batch)
         try:
             for each in waiting:
                 each.answered.wait(max(0.0, until - time.monotonic()))
@@ -93,14 +96,16 @@ class SyncSubmitting:
             for each in waiting:
                 each.abandoned = True
 
-    def _dispatch(self) -> None:
-        while True:
+    def _dispatch(self, *, wait: bool = True) -> None:
+        """Start what can start; during a fork wait, or leave it to `resume`."""
+        while self._queue and calls.begin(wait=wait):
             with self._lock:
                 free = CALLS_IN_FLIGHT - self._in_flight
                 batch = take_batch(self._queue, free) if free else []
-                if not batch:
-                    return
-                self._in_flight += 1
+                self._in_flight += bool(batch)
+            if not batch:
+                calls.end()
+                return
             self._send(batch)
 
     def _send(self, batch: list[_Waiting]) -> None:
@@ -136,7 +141,8 @@ class SyncSubmitting:
         for each, answer in zip(batch, answers, strict=True):
             each.answer = answer
             each.answered.set()
+        calls.end()
         if self._coalesce:
             with self._lock:
                 self._in_flight -= 1
-            self._dispatch()
+            self._dispatch(wait=False)

@@ -113,7 +113,7 @@ class Account(_message.Message):
     tls: Global___TlsMode.ValueType
     """Default: STARTTLS."""
     tls_insecure_skip_verify: _builtins.bool
-    """Accept any certificate. For tests; said in the log at every connection."""
+    """Accept any certificate: for tests, never over a network that you do not own."""
     tls_ca_certificates: _builtins.str
     """PEM of the certificate authorities to trust instead of the system's. Up to 64 KiB."""
     username: _builtins.str

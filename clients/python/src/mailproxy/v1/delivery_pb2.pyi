@@ -499,7 +499,7 @@ class RecipientStatus(_message.Message):
 
     @_builtins.property
     def last_report(self) -> Global___DeliveryReport:
-        """The newest report of this recipient, if there is one."""
+        """The newest report of this recipient, if there is one; without labels and metadata."""
 
     def __init__(
         self,

@@ -61,8 +61,8 @@ class Header(_message.Message):
     name: _builtins.str
     """RFC 5322 field name, at most 76 characters; not one that the proxy sets itself."""
     value: _builtins.str
-    """Unstructured text. Unicode is encoded (RFC 2047); no control characters; at most 16,384
-    characters.
+    """Unstructured text. Unicode is encoded (RFC 2047); no control characters but tab; at most
+    16,384 characters.
     """
     def __init__(
         self,
@@ -365,7 +365,8 @@ class SubmitMessageRequest(_message.Message):
     request_id: _builtins.str
     """Makes the call safe to repeat (AIP-155): the same id with the same email returns the
     first answer. Printable text, at most 128 characters, as "order-17-confirm". Without
-    one, a repeated call may send twice. Remembered until seven days after the final state.
+    one, a repeated call may send twice. Remembered for at least seven days after the final
+    state.
     """
     validate_only: _builtins.bool
     """Check everything and queue nothing; message_id stays empty."""
@@ -545,7 +546,9 @@ Global___WatchMessageRequest: _TypeAlias = WatchMessageRequest  # noqa: Y015
 
 @_typing.final
 class WatchMessageResponse(_message.Message):
-    """A response of WatchMessage. The stream ends with OK when every recipient is final."""
+    """A response of WatchMessage; below 1 MiB. The stream ends with OK when every recipient is
+    final. While nothing happens, an empty one comes every 15 seconds.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -587,7 +590,7 @@ class GetMessageRequest(_message.Message):
     request_id: _builtins.str
     """The request_id of its submission, when message_id is empty."""
     include_attempts: _builtins.bool
-    """Add the SMTP dialogue of each attempt (the newest 100)."""
+    """Add the SMTP dialogue of each attempt (the newest 100, at most 512 KiB)."""
     def __init__(
         self,
         *,

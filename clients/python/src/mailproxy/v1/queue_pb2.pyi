@@ -35,7 +35,9 @@ class RunNowRequest(_message.Message):
     """Also those whose send_time has not come; needs a selector."""
     @_builtins.property
     def selector(self) -> _delivery_pb2.Selector:
-        """Whose waiting is ended. Empty: dispatchers are woken and nothing else."""
+        """Whose waiting is ended. Empty: all of the tenant's; with neither of the two flags below,
+        dispatchers are woken and nothing else.
+        """
 
     def __init__(
         self,
