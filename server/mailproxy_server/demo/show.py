@@ -88,7 +88,8 @@ def _describe(report: DeliveryReport) -> str:
 def _tell_received(received: Received) -> None:
     names = ", ".join(received.rcpt_to)
     headers = BytesHeaderParser(policy=policy.default).parsebytes(received.octets)
-    subject = "".join(each if each.isprintable() else "?" for each in str(headers["Subject"]))
+    given = str(headers.get("Subject", "(no subject)"))
+    subject = "".join(each if each.isprintable() else "?" for each in given)
     _say(
         f'inbox: "{subject}" from {received.mail_from} for {names} ({len(received.octets)} octets)'
     )

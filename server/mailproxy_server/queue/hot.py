@@ -24,7 +24,7 @@ else:
 
 SETTINGS = {
     "application_name": "mailproxy",
-    "plan_cache_mode": "force_custom_plan",
+    "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",

@@ -61,6 +61,7 @@ class Intake:
         return answer
 
     async def _commit_all(self) -> None:
+        await asyncio.sleep(0)  # calls that came together are all let in first
         while batch := self._collect():
             try:
                 await self._commit(batch)

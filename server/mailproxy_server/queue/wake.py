@@ -22,6 +22,8 @@ ACCOUNTS = "mailproxy_accounts"
 _PAYLOAD_LIMIT = 7900  # PostgreSQL allows just under 8,000 octets
 _ANYTHING = ""
 _RECONNECT_SECONDS = 1.0
+_GATHER_SECONDS = 0.004
+"""Between two hints; the first one after a rest goes at once."""
 
 
 class Bell:
@@ -48,6 +50,7 @@ class Bell:
                 await self._pool.execute("SELECT pg_notify($1, $2)", channel, payload)
             except (asyncpg.PostgresError, *GONE):
                 return  # a hint is lost; the polls find the work
+            await asyncio.sleep(_GATHER_SECONDS)
 
 
 class Ear:
