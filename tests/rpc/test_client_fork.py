@@ -54,3 +54,45 @@ def test_a_fork_among_submitting_threads_hurts_neither_side() -> None:
     with FakeServer() as server:
         run(server, threads=4)
         assert len(server.messages) == 4 * 200 + 6
+
+
+STREAMING = """
+import os, sys, threading, time
+from mailproxy import MailProxyClient
+
+client = MailProxyClient(sys.argv[1])
+reports, seen = client.delivery_reports(), []
+reader = threading.Thread(target=lambda: seen.extend(each.offset for each in reports))
+reader.start()
+deadline = time.monotonic() + 20
+while len(seen) < 10 and time.monotonic() < deadline:
+    time.sleep(0.01)
+for number in range(4):
+    child = os.fork()
+    if not child:
+        try:
+            found = [each.offset for each in client.delivery_reports(follow=False)]
+            os._exit(found != list(range(1, 11)))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+client.submit(from_address="a@x.test", to="b@y.test", text="Hello", request_id="after")
+while len(seen) < 11 and time.monotonic() < deadline:
+    time.sleep(0.01)
+reports.close()
+reader.join()
+assert seen == list(range(1, 12)), seen
+"""
+
+
+def test_a_stream_that_another_thread_reads_goes_on_after_a_fork() -> None:
+    with FakeServer() as server:
+        server.report("m", 10)
+        server.refuse = lambda method, request: (
+            server.report("m") if method == "submit" else None  # type: ignore[func-returns-value]
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", STREAMING, server.target],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ async def run(
     `lease_type` is another one in tests that show what the lease is good for.
     """
     async with resources.opened(settings, database_url) as common:
-        parts = build(settings, common, database_url)
+        parts = build(settings, common, database_url, lease_type)
         await parts.keeper.make_days()
         await parts.lease.begin()
         tasks = [
@@ -76,10 +76,12 @@ class Parts:
     failed: asyncio.Future[None]
 
 
-def build(settings: Settings, common: Resources, database_url: str) -> Parts:
+def build(
+    settings: Settings, common: Resources, database_url: str, lease_type: type[Lease]
+) -> Parts:
     """Build and wire the parts; starts nothing."""
     pool = common.pool
-    lease = Lease(pool, this_worker(uuid4()), settings.lease_seconds)
+    lease = lease_type(pool, this_worker(uuid4()), settings.lease_seconds)
     worker_id = lease.worker.worker_id
     bell = wake.Bell(pool)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -5,27 +5,30 @@ parent's connection must stay untouched. So in the child every owner forgets wha
 the old objects are kept alive, since finalizing them would speak on the parent's socket.
 
 gRPC itself comes through a fork whole only when no thread is inside it. So a fork first lets
-the calls that are under way end, for up to `PATIENCE`, while no new ones start. A stream
-of reports that another thread reads is not waited for.
+the calls that are under way end, for up to `PATIENCE`, while no new ones start. Streams are
+interrupted; they resume by themselves.
 """
 
 import os
 import threading
 import weakref
-from typing import Protocol
 
 PATIENCE = 1.0
 """Seconds that a fork waits for calls that are under way."""
 
 
-class Survivor(Protocol):
+class Survivor:
     """Owns something that a child made by fork must not use."""
+
+    def interrupt(self) -> None:
+        """End what does not end by itself. Runs before the fork."""
+
+    def resume(self) -> None:
+        """Go on. Runs in the parent, after the fork."""
 
     def forget(self) -> list[object]:
         """Begin anew; give what was owned. Runs in the child's only thread."""
-
-    def resume(self) -> None:
-        """Go on in the parent."""
+        return []
 
 
 class _Calls:
@@ -52,23 +55,64 @@ class _Calls:
             if not self._count:
                 self._changed.notify_all()
 
-    def before_fork(self) -> None:
+    def stop(self) -> None:
+        """Let no call begin."""
         with self._changed:
             self._forking = True
+
+    def drain(self) -> None:
+        """Wait until none is under way, within `PATIENCE`."""
+        with self._changed:
             self._changed.wait_for(lambda: not self._count, PATIENCE)
 
-    def after_fork(self) -> None:
+    def go_on(self) -> None:
+        """Let calls begin again."""
         with self._changed:
             self._forking = False
             self._changed.notify_all()
 
     def forget(self) -> None:
+        """Begin anew in a child."""
         self._changed, self._count, self._forking = threading.Condition(), 0, False
 
 
+class _Owners:
+    """Those that are told of a fork, for as long as they live."""
+
+    def __init__(self) -> None:
+        self._all: weakref.WeakSet[Survivor] = weakref.WeakSet()
+        self._adding = threading.Lock()
+        self._told: list[Survivor] = []
+        self._kept: list[object] = []
+
+    def add(self, owner: Survivor) -> None:
+        with self._adding:
+            self._all.add(owner)
+
+    def before(self) -> None:
+        with self._adding:
+            self._told = list(self._all)
+        calls.stop()
+        for owner in self._told:
+            owner.interrupt()
+        calls.drain()
+
+    def in_parent(self) -> None:
+        calls.go_on()
+        for owner in self._told:
+            owner.resume()
+        self._told = []
+
+    def in_child(self) -> None:
+        calls.forget()
+        self._adding = threading.Lock()
+        for owner in self._told:
+            self._kept.extend(owner.forget())
+        self._told = []
+
+
 calls = _Calls()
-_owners: weakref.WeakSet[Survivor] = weakref.WeakSet()
-_kept: list[object] = []
+_owners = _Owners()
 
 
 def survive_forks(owner: Survivor) -> None:
@@ -76,19 +120,9 @@ def survive_forks(owner: Survivor) -> None:
     _owners.add(owner)
 
 
-def _in_parent() -> None:
-    calls.after_fork()
-    for owner in list(_owners):
-        owner.resume()
-
-
-def _in_child() -> None:
-    calls.forget()
-    for owner in list(_owners):
-        _kept.extend(owner.forget())
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=calls.before_fork, after_in_parent=_in_parent, after_in_child=_in_child
+        before=_owners.before,
+        after_in_parent=_owners.in_parent,
+        after_in_child=_owners.in_child,
     )

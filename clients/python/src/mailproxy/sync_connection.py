@@ -15,7 +15,7 @@ import grpc
 from mailproxy import channel
 from mailproxy.calls import pause_before_retry
 from mailproxy.errors import closed, from_call
-from mailproxy.forking import calls, survive_forks
+from mailproxy.forking import Survivor, calls, survive_forks
 from mailproxy.v1 import account_pb2_grpc, message_pb2_grpc, queue_pb2_grpc, report_pb2_grpc
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Unary: TypeAlias = "Callable[[Stubs], grpc.UnaryUnaryMultiCallable[RequestT, Res
 """Picks a unary method."""
 
 
-class SyncConnection:
+class SyncConnection(Survivor):
     """One channel a process, and what goes with every call."""
 
     def __init__(
@@ -133,6 +133,3 @@ class SyncConnection:
         owned: list[object] = [self._channel, self._stubs]
         self._lock, self._channel, self._stubs = threading.Lock(), None, None
         return owned
-
-    def resume(self) -> None:
-        """Go on in the parent, where nothing has changed."""

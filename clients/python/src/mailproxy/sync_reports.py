@@ -7,17 +7,22 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Self, TypeAlias
+from functools import partial
+from typing import Any, Self, TypeAlias, TypeVar
 
 import grpc
 
 from mailproxy.errors import closed, from_call
+from mailproxy.forking import Survivor, calls, survive_forks
 from mailproxy.resume import Breaks, Position, RequestT, ResponseT
 from mailproxy.sync_connection import Stubs, SyncConnection
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
 Stream: TypeAlias = "Callable[[Stubs], grpc.UnaryStreamMultiCallable[RequestT, ResponseT]]"
 """Picks a streaming method."""
+
+
+CallT = TypeVar("CallT", bound=grpc.Call)
 
 
 class Reports:
@@ -31,8 +36,8 @@ class Reports:
         timeout: float | None,
     ) -> None:
         self._position: Position[Any, Any] = position
-        self._ending = _Ending()
-        self._reports = _read(connection, method, position, timeout, self._ending)
+        self._reading = _Reading()
+        self._reports = _read(connection, method, position, timeout, self._reading)
 
     @property
     def cursor(self) -> str:
@@ -55,32 +60,59 @@ class Reports:
 
     def close(self) -> None:
         """End the stream; a thread that waits for its next report gets none."""
-        self._ending.end()
+        self._reading.close()
 
 
-class _Ending:
-    """Whether the caller has closed the stream, and the call to cancel then."""
+class _Reading(Survivor):
+    """The call that is under way, and who has ended it."""
 
     def __init__(self) -> None:
-        self._ended = threading.Event()
+        self.interrupted = False
+        self._closed = threading.Event()
         self._call: grpc.Call | None = None
+        survive_forks(self)
 
-    def __bool__(self) -> bool:
-        return self._ended.is_set()
+    def is_closed(self) -> bool:
+        """Whether the caller wants no more."""
+        return self._closed.is_set()
 
-    def begin(self, call: grpc.Call) -> None:
-        """Note the call that is under way."""
-        self._call = call
-        if self:
+    def begin(self, opening: Callable[[], CallT]) -> CallT:
+        """Open the stream as a call that is under way."""
+        calls.begin()
+        try:
+            call = opening()
+        except BaseException:
+            calls.end()
+            raise
+        if not call.add_callback(calls.end):
+            calls.end()
+        self.interrupted, self._call = False, call
+        if self.is_closed():
             call.cancel()
+        return call
 
-    def end(self) -> None:
-        self._ended.set()
+    def interrupt(self) -> None:
+        self.interrupted = True
+        if self._call is not None:
+            self._call.cancel()
+
+    def close(self) -> None:
+        self._closed.set()
         if self._call is not None:
             self._call.cancel()
 
     def sleep(self, seconds: float) -> None:
-        self._ended.wait(seconds)
+        self._closed.wait(seconds)
+
+
+def _open(
+    connection: SyncConnection,
+    method: "Stream[RequestT, ResponseT]",
+    position: Position[RequestT, ResponseT],
+    left: float | None,
+) -> "grpc._CallIterator[ResponseT]":
+    request, metadata = position.next_request(), connection.metadata
+    return method(connection.stubs())(request, timeout=left, metadata=metadata)
 
 
 def _read(
@@ -88,17 +120,14 @@ def _read(
     method: "Stream[RequestT, ResponseT]",
     position: Position[RequestT, ResponseT],
     timeout: float | None,
-    ending: _Ending,
+    reading: _Reading,
 ) -> Generator[DeliveryReport, None, None]:
     opened = time.monotonic()
     breaks = Breaks(connection.timeout if connection.retry else 0.0)
-    while not ending:
+    while not reading.is_closed():
         left = None if timeout is None else timeout - (time.monotonic() - opened)
         error = None
-        call = method(connection.stubs())(
-            position.next_request(), timeout=left, metadata=connection.metadata
-        )
-        ending.begin(call)
+        call = reading.begin(partial(_open, connection, method, position, left))
         try:
             for response in call:
                 breaks.progress()
@@ -112,12 +141,13 @@ def _read(
                 return
         except grpc.RpcError as failure:
             error = closed() if connection.closed else from_call(failure)
+            error = None if reading.interrupted else error
         finally:
             call.cancel()
-        if ending:
+        if reading.is_closed():
             return
         elapsed = time.monotonic() - opened
         pause = breaks.pause(error, elapsed=elapsed, jitter=random.random())  # noqa: S311
         if pause is None and error is not None:
             raise error
-        ending.sleep(pause or 0.0)
+        reading.sleep(pause or 0.0)

@@ -18,7 +18,7 @@ import grpc
 
 from mailproxy.calls import CALLS_IN_FLIGHT, Answer, Attempts, answers_of, take_batch
 from mailproxy.errors import MailProxyError, closed, deadline, from_call
-from mailproxy.forking import calls, survive_forks
+from mailproxy.forking import Survivor, calls, survive_forks
 from mailproxy.sync_connection import SyncConnection
 from mailproxy.v1 import message_pb2
 
@@ -35,7 +35,7 @@ class _Waiting:
         self.answered = threading.Event()
 
 
-class SyncSubmitting:
+class SyncSubmitting(Survivor):
     """Submits requests over one connection. With `coalesce` false, each call goes by itself."""
 
     def __init__(self, connection: SyncConnection, coalesce: bool) -> None:
