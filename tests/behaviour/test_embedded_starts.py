@@ -87,6 +87,9 @@ async def test_one_that_still_runs_is_adopted_and_stopped_in_the_end(
 
 async def _orphan(embedded: Embedded, place: Place) -> asyncio.subprocess.Process:
     """Run PostgreSQL on the cluster with nobody to watch it."""
+    first = Embedded(place)  # makes the cluster, if no test before this one has
+    await first.start()
+    await first.stop()
     orphan = await asyncio.create_subprocess_exec(
         place.programs / "postgres", "-D", place.data, "--listen_addresses=",
         f"--unix_socket_directories={place.sockets}",

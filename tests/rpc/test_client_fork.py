@@ -1,3 +1,6 @@
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 
@@ -35,12 +38,22 @@ assert ended == [0] * 4, ended
 """
 
 
+def succeeds(program: str, *arguments: str) -> None:
+    """Run a program; whatever it forked ends with it, also what hangs."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            _, errors = process.communicate(timeout=45)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, errors
+
+
 def run(server: FakeServer, threads: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, server.target, str(threads)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    succeeds(PROGRAM, server.target, str(threads))
     children = {f"child-{number}" for number in range(4)}
     assert {"before", "after", *children} <= set(server.request_ids)
 
@@ -88,11 +101,5 @@ assert seen == list(range(1, 12)), seen
 def test_a_stream_that_another_thread_reads_goes_on_after_a_fork() -> None:
     with FakeServer() as server:
         server.report("m", 10)
-        server.refuse = lambda method, request: (
-            server.report("m") if method == "submit" else None  # type: ignore[func-returns-value]
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", STREAMING, server.target],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        server.refuse = lambda method, request: server.report("m") if method == "submit" else None
+        succeeds(STREAMING, server.target)

@@ -19,6 +19,10 @@ IDLE = (str(ROOT / "tests/support/serve_idle.py"),)
 QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0"}
 
 
+_runs: list["Run"] = []
+"""Those not yet reaped, so that none is left to the garbage collector."""
+
+
 class Run:
     """One `mailproxy serve` on `data_dir`, until it ends or is ended.
 
@@ -57,6 +61,7 @@ class Run:
                 cwd="/", user=user, group=user, extra_groups=None if user is None else [],
             )  # fmt: skip
         self.pid = self.process.pid
+        _runs.append(self)
 
     @property
     def out(self) -> str:
@@ -126,6 +131,10 @@ def ended_after(data_dir: Path) -> Iterator[None]:
         for process in left(data_dir):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        for run in [run for run in _runs if run.data_dir == data_dir]:
+            run.process.kill()
+            run.process.wait()
+            _runs.remove(run)
 
 
 async def starts(data_dir: Path) -> list[int]:

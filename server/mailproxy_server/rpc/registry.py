@@ -1,6 +1,9 @@
 """Which servicer answers which RPC: binds servicers to the chain, once, at registration."""
 
+import asyncio
 import contextlib
+import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 else:
     RpcHandler = grpc.RpcMethodHandler  # not subscriptable at run time
 
+_LOOK_SECONDS = 0.02
+
 Unary = Callable[[Any, Call], Awaitable[Message]]
 Streaming = Callable[[Any, Call], AsyncGenerator[Message, None]]
 
@@ -32,6 +37,7 @@ class Registry(grpc.GenericRpcHandler):
         self.edge = edge
         self._handlers: dict[str, RpcHandler] = {}
         self._streams: dict[str, Streams] = {}
+        self._calls = Streams(sys.maxsize)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -58,7 +64,7 @@ class Registry(grpc.GenericRpcHandler):
                 )
                 if method.server_streaming
                 else grpc.unary_unary_rpc_method_handler(
-                    _unary(self.edge, method, answer, method.name in strict)
+                    _unary(self.edge, self._calls, method, answer, method.name in strict)
                 )
             )
 
@@ -90,14 +96,26 @@ class Registry(grpc.GenericRpcHandler):
         for streams in self._streams.values():
             streams.drain()
 
+    async def finish(self, seconds: float) -> None:
+        """Give unary calls `seconds` to be answered, then end them with UNAVAILABLE too.
 
-def _unary(edge: Edge, method: MethodDescriptor, servicer: Unary, strict: bool) -> Answer:
+        Left to grpc they would end CANCELLED, which tells a caller nothing.
+        """
+        deadline = time.monotonic() + seconds
+        while len(self._calls) and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._calls.drain()
+
+
+def _unary(
+    edge: Edge, calls: Streams, method: MethodDescriptor, servicer: Unary, strict: bool
+) -> Answer:
     kind = GetMessageClass(method.input_type)
 
     async def answer(raw: bytes, context: Context) -> bytes:
         try:
             call = await edge.admit(raw, context)
-            with edge.budget.hold(call.size):
+            with calls.open(), edge.budget.hold(call.size):
                 response = await servicer(parse(kind, raw, strict), call)
                 return response.SerializeToString()
         except Exception as error:

@@ -20,6 +20,10 @@ NOTICE = 0.05
 """Seconds for which health watchers hear NOT_SERVING before their streams are ended."""
 
 
+_LAST_SECONDS = 1.0
+"""For answers that are on their way when the drain ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """PEM files of the server's certificate chain and its key."""
@@ -78,7 +82,8 @@ class GrpcServer:
         await self.health.set_serving(False)
         await asyncio.sleep(NOTICE)
         self._registry.drain()
-        await self._server.stop(grace)
+        await self._registry.finish(grace)
+        await self._server.stop(_LAST_SECONDS)
 
 
 def _options(max_request_bytes: int, ping_interval_ms: int) -> Sequence[tuple[str, int]]:
