@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from mailproxy_server.queue import days
+from mailproxy_server.queue import days, heads, read
 from mailproxy_server.queue.migrations import upgrade
 
 from tests.support.postgres import Cluster
@@ -23,6 +23,17 @@ async def test_two_replicas_that_start_together_migrate_once(postgres: Cluster) 
 async def test_a_tenant_comes_with_the_head_of_its_log(mail_queue: Queue) -> None:
     heads = await mail_queue.pool.fetch("SELECT tenant_id, last_offset FROM mailproxy.report_heads")
     assert [tuple(row) for row in heads] == [(mail_queue.tenant_id, 0)]
+
+
+async def test_a_new_log_keeps_its_offsets_and_changes_its_name(mail_queue: Queue) -> None:
+    await mail_queue.submit_many(1)
+    await mail_queue.settle(await mail_queue.claim())
+    async with mail_queue.pool.acquire() as link:
+        before = await read.head(link, mail_queue.tenant_id)
+        assert await heads.renew(link) == 1
+        after = await read.head(link, mail_queue.tenant_id)
+    assert (after.last_offset, after.last_at) == (before.last_offset, before.last_at)
+    assert after.log_id != before.log_id
 
 
 async def test_days_are_made_ahead_once_by_whoever_comes_first(mail_queue: Queue) -> None:

@@ -90,6 +90,20 @@ async def upgrade(url: str) -> None:
         raise _unusable(url, error) from error
 
 
+async def renew_logs(url: str) -> None:
+    """Give every report log a new id; raises Refusal when the database cannot be used."""
+    from mailproxy_server.queue import heads
+
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            await heads.renew(connection)
+        finally:
+            await connection.close()
+    except _FAULTS as error:
+        raise _unusable(url, error) from error
+
+
 async def _probe(url: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=10)

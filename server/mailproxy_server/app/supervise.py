@@ -143,7 +143,7 @@ def _announce(environment: dict[str, str]) -> None:
         for name in ("GRPC", "DEMO")
         if f"{PREFIX}{name}_LISTEN" in environment
     ]
-    sys.stdout.write(" ".join(["mailproxy is ready:", *where]) + "\n")
+    sys.stdout.write(" ".join(["mailproxy is ready" + ":" * bool(where), *where]) + "\n")
     sys.stdout.flush()
 
 

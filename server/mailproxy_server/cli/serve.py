@@ -15,7 +15,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from mailproxy_server.app.database import running, upgrade
+from mailproxy_server.app.database import renew_logs, running, upgrade
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.app.supervise import PROGRAM, Supervisor
@@ -74,13 +74,20 @@ def serve(
     sys.exit(0 if clean else 1)
 
 
-def migrate() -> None:
+def migrate(
+    new_log: Annotated[
+        bool,
+        typer.Option("--new-log", help="After a restore: refuse cursors from before it."),
+    ] = False,
+) -> None:
     """Bring the database's schema up to date; safe to run while others serve."""
     with _refusing():
         settings = load()
         configure_logging(settings, process="migrate")
-        asyncio.run(_migrate(settings))
+        asyncio.run(_migrate(settings, new_log))
     print("The database is up to date.")
+    if new_log:
+        print("Every report log has a new id: followers must start at earliest or since.")
 
 
 def _serve(settings: Settings, program: Sequence[str]) -> bool:
@@ -90,10 +97,12 @@ def _serve(settings: Settings, program: Sequence[str]) -> bool:
     return asyncio.run(Supervisor(settings, data, held, program).run())
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings, new_log: bool) -> None:
     data, held = (None, ()) if settings.database_url else _open(settings)
     async with running(settings, data, held) as database:
         await upgrade(database.url)
+        if new_log:
+            await renew_logs(database.url)
 
 
 def _open(settings: Settings) -> tuple[DataDir | None, tuple[int, ...]]:
