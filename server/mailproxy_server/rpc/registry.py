@@ -60,7 +60,9 @@ class Registry(grpc.GenericRpcHandler):
             answer = getattr(servicer, method.name)
             self._handlers[f"/{service.full_name}/{method.name}"] = (
                 grpc.unary_stream_rpc_method_handler(
-                    _streaming(self.edge, streams, method, answer, method.name in strict)
+                    _streaming(
+                        self.edge, self._calls, streams, method, answer, method.name in strict
+                    )
                 )
                 if method.server_streaming
                 else grpc.unary_unary_rpc_method_handler(
@@ -114,10 +116,11 @@ def _unary(
 
     async def answer(raw: bytes, context: Context) -> bytes:
         try:
-            call = await edge.admit(raw, context)
-            with calls.open(), edge.budget.hold(call.size):
-                response = await servicer(parse(kind, raw, strict), call)
-                return response.SerializeToString()
+            with calls.open():
+                call = await edge.admit(raw, context)
+                with edge.budget.hold(call.size):
+                    response = await servicer(parse(kind, raw, strict), call)
+                    return response.SerializeToString()
         except Exception as error:
             await edge.refuse(context, error)
 
@@ -125,13 +128,19 @@ def _unary(
 
 
 def _streaming(
-    edge: Edge, streams: Streams, method: MethodDescriptor, servicer: Streaming, strict: bool
+    edge: Edge,
+    calls: Streams,
+    streams: Streams,
+    method: MethodDescriptor,
+    servicer: Streaming,
+    strict: bool,
 ) -> Answer:
     kind = GetMessageClass(method.input_type)
 
     async def answer(raw: bytes, context: Context) -> None:
         try:
-            call = await edge.admit(raw, context)
+            with calls.open():
+                call = await edge.admit(raw, context)
             # grpc keeps the request's bytes for as long as the stream, so they stay counted.
             with streams.open(), edge.budget.hold(call.size):
                 async with contextlib.aclosing(
