@@ -1,4 +1,4 @@
-"""The connection is cut while a commit is under way: the retry finds out, and one message is left."""
+"""The connection is cut while a commit is under way: the retry finds out, and one is left."""
 
 import asyncio
 from collections import Counter
@@ -17,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.replicas import TOKEN, client_of, replica
 from tests.support.serving import Run
 from tests.support.sinkhole import Sinkhole
+from tests.support.telling import tell
 
 CUTS = 50
 INTAKE = "INSERT INTO mailproxy.requests"
@@ -38,7 +39,8 @@ async def behind_a_cutter(
 
 
 def letter(number: int) -> Message:
-    return Message(from_address="a@a.test", to=f"u{number}@b.test", text="Hi.\n")
+    order, to = f"order-{number}", f"u{number}@b.test"
+    return Message(request_id=order, from_address="a@a.test", to=to, text="Hi.\n")
 
 
 @pytest.mark.timeout(300)
@@ -55,19 +57,19 @@ async def test_fifty_cuts_around_the_commit_leave_one_message_for_each_request_i
             nonlocal replayed
             while cutter.done < CUTS:
                 number = next(numbers)
-                sent = await client.submit(request_id=f"order-{number}", **letter(number))
+                sent = await client.submit(**letter(number))
                 ids[number] = sent.message_id
                 replayed += sent.replayed
 
         await asyncio.gather(*(submit_on() for _ in range(16)))
         for number, message_id in ids.items():
-            again = await client.submit(request_id=f"order-{number}", **letter(number))
+            again = await client.submit(**letter(number))
             assert (again.message_id, again.replayed) == (message_id, True)
         await eventually(lambda: sinkhole.messages >= len(ids), "all are sent")
-        print(f"{len(ids)} messages, {cutter.done} cuts, {replayed} replayed")
+        tell(f"{len(ids)} messages, {cutter.done} cuts, {replayed} replayed")
         assert cutter.done >= CUTS
         assert replayed >= CUTS // 2, "a swallowed answer was a commit"
-        assert {key: 1 for key in sinkhole.copies} == sinkhole.copies
+        assert dict.fromkeys(sinkhole.copies, 1) == sinkhole.copies
         to = Counter(recipient for _, recipient in sinkhole.copies)
         assert to == {f"u{number}@b.test": 1 for number in ids}
 

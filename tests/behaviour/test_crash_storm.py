@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.storm import Storm
+from tests.support.telling import tell
 
 MESSAGES = 5_000
 ROUNDS = 6
@@ -18,7 +19,7 @@ async def test_sixty_kills_over_five_thousand_messages_lose_nothing_and_leave_no
     data_dir: Path,
 ) -> None:
     seed = int(os.environ.get("SEED") or int.from_bytes(os.urandom(4)))
-    print(f"SEED={seed}")
+    tell(f"SEED={seed}")
     async with Storm(data_dir, seed) as storm:
         for number in range(ROUNDS):
             strikes = [*ROUND, "supervisor" if number % 2 else "everything"]
@@ -29,7 +30,7 @@ async def test_sixty_kills_over_five_thousand_messages_lose_nothing_and_leave_no
                 await storm.strike(what)
         storm.let_in(MESSAGES - storm.allowed)
         await storm.calm()
-        print(storm.tally())
+        tell(storm.tally())
         assert storm.findings() == []
         assert storm.ledger.unacknowledged == []
         assert len(storm.ledger.acknowledged) == MESSAGES

@@ -22,7 +22,7 @@ async def test_a_dispatcher_that_wakes_up_past_its_lease_between_rcpt_and_dot(
     data_dir.mkdir()
     async with (
         Sinkhole() as sinkhole,
-        replica(data_dir, database_url, program=program, **LEASE) as first,
+        replica(data_dir, database_url, settings=LEASE, program=program) as first,
         client_of(first) as client,
     ):
         await client.create_account("demo", host="127.0.0.1", port=sinkhole.port, tls="none")
@@ -33,7 +33,7 @@ async def test_a_dispatcher_that_wakes_up_past_its_lease_between_rcpt_and_dot(
         assert stopped
         sinkhole.answers = lambda verb, _: ORDINARY
         with stopped_process(stopped) as resume:
-            async with replica(data_dir, database_url, "--role", "dispatcher", **LEASE):
+            async with replica(data_dir, database_url, "--role", "dispatcher", settings=LEASE):
                 await eventually(lambda: sinkhole.dots == 1, "the other one has sent it")
                 port, _ = sinkhole.held[0]
                 sinkhole.release()

@@ -1,4 +1,4 @@
-"""Two replicas share one queue and send nothing twice, also when one of them oversleeps its lease."""
+"""Two replicas share one queue and send nothing twice, also when one oversleeps its lease."""
 
 import asyncio
 from collections import Counter
@@ -16,10 +16,11 @@ from tests.support.ledger import Ledger
 from tests.support.replicas import client_of, replica, stopped_process
 from tests.support.serving import Run
 from tests.support.sinkhole import HOLD, ORDINARY, Sinkhole
+from tests.support.telling import tell
 
 SHARED = 5_000
 BATCH = 500
-LEASE = 2
+LEASE = {"lease_seconds": 2}
 
 
 @dataclass
@@ -64,8 +65,8 @@ async def two_replicas(folder: Path, database_url: str) -> AsyncIterator[Pair]:
     ledger = Ledger()
     async with (
         Sinkhole() as sinkhole,
-        replica(folder, database_url, lease_seconds=LEASE) as one,
-        replica(folder, database_url, lease_seconds=LEASE) as other,
+        replica(folder, database_url, settings=LEASE) as one,
+        replica(folder, database_url, settings=LEASE) as other,
         client_of(one) as client,
         client_of(other) as second,
     ):
@@ -92,12 +93,12 @@ async def test_two_replicas_share_five_thousand_messages_and_send_nothing_twice(
         assert len(sinkhole.copies) == sinkhole.dots == SHARED
         assert pair.ledger.findings(sinkhole) == []
         shares = [sum(sinkhole.by_port[port] for port in pair.ports(index)) for index in (0, 1)]
-        print(f"shares: {shares}")
+        tell(f"shares: {shares}")
         assert min(shares) > SHARED // 20
 
 
 @pytest.mark.timeout(300)
-async def test_a_replica_that_wakes_up_past_its_lease_settles_nothing_and_doubles_what_was_at_its_dot(
+async def test_one_that_wakes_up_past_its_lease_settles_nothing_and_doubles_what_was_at_its_dot(
     data_dir: Path, database_url: str
 ) -> None:
     async with two_replicas(data_dir, database_url) as pair:
@@ -122,7 +123,7 @@ async def test_a_replica_that_wakes_up_past_its_lease_settles_nothing_and_double
             await eventually(lambda: not sleeper & sinkhole.open.keys(), "the sleeper ended")
         await pair.submit(200)
         await eventually(lambda: ledger.settled, "and both go on")
-        print(f"{in_flight} in flight, {ledger.duplicates(sinkhole)} duplicates")
+        tell(f"{in_flight} in flight, {ledger.duplicates(sinkhole)} duplicates")
         assert ledger.findings(sinkhole) == []
         assert 0 < ledger.duplicates(sinkhole) <= in_flight
         assert ledger.offset == told + 200, "a late settle would have left a report"

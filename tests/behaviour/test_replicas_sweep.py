@@ -30,10 +30,14 @@ async def with_a_late_commit(
 ) -> AsyncIterator[tuple[AsyncMailProxyClient, Sinkhole]]:
     """A delivery became due behind the bound, by a transaction that took its time to commit."""
     folder.mkdir()
-    settings = {"statement_timeout_seconds": TIMEOUT, "poll_seconds": 0.2}
+    settings = {
+        "statement_timeout_seconds": TIMEOUT,
+        "poll_seconds": 0.2,
+        "sweep_seconds": sweep_seconds,
+    }
     async with (
         Sinkhole() as sinkhole,
-        replica(folder, database_url, sweep_seconds=sweep_seconds, **settings) as run,
+        replica(folder, database_url, settings=settings) as run,
         client_of(run) as client,
     ):
         await client.create_account("demo", host="127.0.0.1", port=sinkhole.port, tls="none")

@@ -190,5 +190,5 @@ async def refused(call: Awaitable[Any]) -> Refusal:
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)

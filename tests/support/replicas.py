@@ -4,16 +4,27 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from mailproxy import AsyncMailProxyClient
 
 from tests.support.serving import REAL, Run, ended_after
+from tests.support.telling import tell
 
 KEY = "0123456789abcdef0123456789abcdef0123456789A="
 TOKEN = "token-of-the-tests"
+
+
+def environment_of(database_url: str) -> dict[str, str]:
+    """Give the settings of a server that needs no data directory."""
+    return {
+        "MAILPROXY_DATABASE_URL": database_url,
+        "MAILPROXY_SECRET_KEY": KEY,
+        "MAILPROXY_BOOTSTRAP_TOKEN": TOKEN,
+        "MAILPROXY_LOG_LEVEL": "warning",
+    }
 
 
 @asynccontextmanager
@@ -21,17 +32,12 @@ async def replica(
     folder: Path,
     database_url: str,
     *arguments: str,
+    settings: Mapping[str, float] | None = None,
     program: Sequence[str] = REAL,
-    **settings: object,
 ) -> AsyncIterator[Run]:
-    """Run one until the block ends; settings by their names, as `lease_seconds=2`."""
-    environment = {
-        "MAILPROXY_DATABASE_URL": database_url,
-        "MAILPROXY_SECRET_KEY": KEY,
-        "MAILPROXY_BOOTSTRAP_TOKEN": TOKEN,
-        "MAILPROXY_LOG_LEVEL": "warning",
-        **{f"MAILPROXY_{name.upper()}": str(value) for name, value in settings.items()},
-    }
+    """Run one until the block ends; settings by their names, as {"lease_seconds": 2}."""
+    named = {f"MAILPROXY_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+    environment = environment_of(database_url) | named
     data_dir = folder / f"replica-{secrets.token_hex(3)}"
     with ended_after(data_dir):
         run = Run(data_dir, *arguments, environment=environment, program=program)
@@ -40,7 +46,7 @@ async def replica(
             yield run
             await asyncio.to_thread(run.stop)
         except BaseException:
-            print(f"--- {arguments} {run.pid}\n{run.err[-4000:]}")
+            tell(f"--- {arguments} {run.pid}\n{run.err[-4000:]}")
             run.kill()
             raise
 

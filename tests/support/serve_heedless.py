@@ -6,7 +6,7 @@ A program: the control arm of the check before the dot.
 import sys
 from pathlib import Path
 
-from mailproxy_server.app import dispatch, roles, supervise
+from mailproxy_server.app import dispatch, roles
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.cli.root import app
 from mailproxy_server.dispatcher.lease import Lease
@@ -28,8 +28,7 @@ def main() -> None:
     if len(sys.argv) == 5 and sys.argv[1] in roles.MODULES:
         roles.MODULES["dispatcher"] = "__main__"
         sys.exit(roles.run_role(sys.argv[1], *map(int, sys.argv[2:])))
-    supervise.Supervisor.__init__.__defaults__ = (PROGRAM,)
-    app()
+    app(obj=PROGRAM)
 
 
 if __name__ == "__main__":

@@ -54,15 +54,15 @@ class Sinkhole:
         """How many different messages have come."""
         return len(self.versions)
 
-    def swallow(self, recipients: list[str], content: bytes, port: int) -> None:
-        """Count one final dot."""
+    def swallow(self, recipients: list[str], content: bytes, port: int, taken: bool) -> None:
+        """Keep what one final dot brought, and count it if it was taken or may have been."""
         head = b"\r\n" + content.partition(b"\r\n\r\n")[0] + b"\r\n"
         found = _ID.search(head)
         message_id = found[1].decode() if found else "none"
-        for recipient in recipients:
+        for recipient in recipients if taken else []:
             self.copies[message_id, recipient] += 1
-        self.by_port[port] += 1
-        self.dots += 1
+        self.by_port[port] += taken
+        self.dots += taken
         self.versions.setdefault(message_id, set()).add(hashlib.sha256(content).digest())
         if any(header not in head for header in _NEEDED):
             self.headless.add(message_id)
@@ -141,9 +141,10 @@ class _Dialogue(asyncio.Protocol):
             content = bytes(self._buffer[: end + 2 * (not lead)]).replace(b"\r\n..", b"\r\n.")
             del self._buffer[: end + (3 if lead else 5)]
             self._in_data = False
-            if self._recipients:
-                self._sinkhole.swallow(self._recipients, content, self._port)
-            return self._asked("DOT", b"250 2.0.0 Ok: queued as S%d\r\n" % self._sinkhole.dots)
+            reply = self._asked("DOT", b"250 2.0.0 Ok: queued as S%d\r\n" % self._sinkhole.dots)
+            taken = not reply.startswith(b"451")
+            self._sinkhole.swallow(self._recipients, content, self._port, taken)
+            return reply
         line, found, rest = self._buffer.partition(b"\r\n")
         if not found:
             return None

@@ -15,25 +15,28 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psutil
+from grpc import StatusCode
 from mailproxy import AsyncMailProxyClient, MailProxyError
 
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.serving import REAL, Run, left
 from tests.support.sinkhole import Sinkhole
+from tests.support.telling import tell
 
 SENDERS = 32
 PATIENCE = 120.0
 """Seconds that a submission may take through all the restarts."""
 IN_TRAFFIC = 0.6
 """The share of strikes that wait until mail flows again."""
+NOBODY_ANSWERED = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED}
 PARTS = {
     "front": ("front",),
     "dispatcher": ("dispatcher",),
@@ -51,6 +54,7 @@ class Storm:
         self.sinkhole = Sinkhole()
         self.ledger = Ledger()
         self.kills: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.allowed = 0
         self.submitted = 0
         self._data_dir = data_dir
@@ -88,9 +92,9 @@ class Storm:
         trace: TracebackType | None,
     ) -> None:
         if error:
-            print(self.tally(), *self.ledger.unacknowledged[:5], sep="\n")
-            print(*(f"--- {run.pid}\n{run.err[-3000:]}" for run in self.logs[-2:]), sep="\n")
-            print(*(task for task in self._tasks if task.done()), sep="\n")
+            tell(self.tally(), *self.ledger.unacknowledged[:5])
+            tell(*(f"--- {run.pid}\n{run.err[-3000:]}" for run in self.logs[-2:]))
+            tell(*(task for task in self._tasks if task.done()))
         await self._stack.aclose()
 
     @property
@@ -133,8 +137,13 @@ class Storm:
             self.start()
         else:
             for word in PARTS[what]:
-                process = await eventually(lambda word=word: self.part(word), f"{word} runs")
-                process.kill()
+                (await self.running(word)).kill()
+
+    async def running(self, word: str) -> psutil.Process:
+        """Give a process of the run by a word of its command line, as soon as there is one."""
+        process = await eventually(lambda: self.part(word), f"{word} runs")
+        assert process
+        return process
 
     def start(self) -> None:
         """Start the server again, on the same port."""
@@ -142,7 +151,7 @@ class Storm:
         self.logs.append(self.run)
 
     def part(self, word: str) -> psutil.Process | None:
-        """Give a process of the run by a word of its command line."""
+        """Give one of the processes that run with this word in their command line."""
         self._tend()
         found = []
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -181,7 +190,8 @@ class Storm:
         return (
             f"{len(ledger.acknowledged)} of {self.submitted} acknowledged, {ledger.offset} reports,"
             f" {self.sinkhole.dots} dots, {ledger.duplicates(self.sinkhole)} duplicates,"
-            f" {ledger.doubts.total()} doubts, killed: {dict(self.kills)}"
+            f" {ledger.doubts.total()} doubts, struck: {dict(self.kills)},"
+            f" submissions to repeat: {dict(self.refusals)}"
         )
 
     async def _submit_all(self) -> None:
@@ -192,14 +202,27 @@ class Storm:
             to = [f"u{number}@b.test"]
             if number % 10 == 0:
                 to += [f"refused-{number}@b.test", f"v{number}@b.test"]
+            await self._submit(number, to)
+
+    async def _submit(self, number: int, to: list[str]) -> None:
+        """Submit one message, like a program with an outbox: again while nobody answered."""
+        while True:
             try:
                 sent = await self.client.submit(
-                    from_address="shop@a.test", to=to, subject=f"Order {number}", text="Thanks.\n"
+                    request_id=f"order-{number}",
+                    from_address="shop@a.test",
+                    to=to,
+                    subject=f"Order {number}",
+                    text="Thanks.\n",
                 )
             except MailProxyError as error:
-                self.ledger.unacknowledged.append(f"message {number}: {error}")
+                self.refusals[error.code.name] += 1
+                if error.code not in NOBODY_ANSWERED:
+                    self.ledger.unacknowledged.append(f"message {number}: {error}")
+                    return
             else:
                 self.ledger.acknowledge(sent.message_id, to)
+                return
 
     async def _follow(self) -> None:
         async for report in self.client.delivery_reports():
@@ -214,9 +237,9 @@ class Storm:
 
 
 @asynccontextmanager
-async def _running(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[asyncio.Task[None]]:
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
     """Do this beside the block, and end it with the block."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     try:
         yield task
     finally:
