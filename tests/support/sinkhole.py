@@ -111,7 +111,7 @@ class _Dialogue(asyncio.Protocol):
         self._sinkhole = sinkhole
         self._buffer = bytearray()
         self._recipients: list[str] = []
-        self._in_data = False
+        self._begun = self._in_data = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -157,13 +157,17 @@ class _Dialogue(asyncio.Protocol):
                 return EHLO
             case "MAIL":
                 self._recipients = []
-                return self._asked("MAIL", b"250 2.1.0 Ok\r\n")
-            case "RCPT":
+                reply = self._asked("MAIL", b"250 2.1.0 Ok\r\n")
+                self._begun = not reply.startswith(b"451")
+                return reply
+            case "RCPT" if self._begun:
                 recipient = line[line.index("<") + 1 : line.index(">")]
                 if recipient.startswith(REFUSED):
                     return b"550 5.1.1 no such user\r\n"
                 self._recipients.append(recipient)
                 return b"250 2.1.5 Ok\r\n"
+            case "RCPT":
+                return b"503 5.5.1 MAIL first\r\n"
             case "DATA":
                 if not self._recipients:
                     return b"554 5.5.1 no valid recipients\r\n"
