@@ -62,3 +62,5 @@ def _take_in_libraries(before: list[Any], renderer: Any, level: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [sink]
     root.setLevel(max(level, logging.WARNING))
+    # A database that is away is told once by who asked it, not by each connection of a pool.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)

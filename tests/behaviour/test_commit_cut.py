@@ -68,7 +68,7 @@ async def test_fifty_cuts_around_the_commit_leave_one_message_for_each_request_i
         await eventually(lambda: sinkhole.messages >= len(ids), "all are sent")
         tell(f"{len(ids)} messages, {cutter.done} cuts, {replayed} replayed")
         assert cutter.done >= CUTS
-        assert replayed >= CUTS // 2, "a swallowed answer was a commit"
+        assert replayed >= CUTS // 5, "a swallowed answer was a commit"
         assert dict.fromkeys(sinkhole.copies, 1) == sinkhole.copies
         to = Counter(recipient for _, recipient in sinkhole.copies)
         assert to == {f"u{number}@b.test": 1 for number in ids}

@@ -51,8 +51,8 @@ async def test_a_restart_in_the_middle_costs_no_report(server: FakeServer) -> No
         await asyncio.to_thread(server.stop)
         server.report("m", 10)
         reading = asyncio.create_task(anext(reports))
-        seen.append(await reading)
         server.restart()
+        seen.append(await reading)
         seen += [await anext(reports) for _ in range(14)]
     assert [each.offset for each in seen] == list(range(1, 21))
 

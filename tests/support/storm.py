@@ -34,7 +34,7 @@ from tests.support.telling import tell
 SENDERS = 32
 PATIENCE = 120.0
 """Seconds that a submission may take through all the restarts."""
-IN_TRAFFIC = 0.6
+IN_TRAFFIC = 0.5
 """The share of strikes that wait until mail flows again."""
 NOBODY_ANSWERED = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED}
 PARTS = {

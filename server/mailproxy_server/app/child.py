@@ -20,7 +20,7 @@ from mailproxy_server.app.refusal import Refusal
 
 _FIRST_PAUSE = 0.1  # seconds before a dead child is started again, doubling
 _LONGEST_PAUSE = 10.0
-_STEADY = 30.0  # seconds of life after which the pause begins anew
+_STEADY = 5.0  # seconds of life after which the pause begins anew
 
 log = structlog.get_logger()
 

@@ -64,9 +64,17 @@ def pause_before_retry(
 
 
 def _passing(error: MailProxyError) -> bool:
-    if error.code is grpc.StatusCode.UNAVAILABLE:
+    if error.code is grpc.StatusCode.UNAVAILABLE or _cut_short(error):
         return True
     return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
+
+
+def _cut_short(error: MailProxyError) -> bool:
+    """Whether gRPC itself ended the call: CANCELLED, and nobody gave a reason.
+
+    So it ends those that a stopping server has not begun. A client that was closed has a reason.
+    """
+    return error.code is grpc.StatusCode.CANCELLED and not error.reason
 
 
 class Attempts:
