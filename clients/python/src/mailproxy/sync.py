@@ -125,8 +125,8 @@ class MailProxyClient:
     ) -> Reports:
         """Iterate over delivery reports without end, going on after every break where it was.
 
-        `start`: "earliest" (that is kept), "now" (when iteration begins), a time, or a cursor. `events`: names as
-        "sent". `follow` false: end when there is nothing more.
+        `start`: "earliest" (that is kept), "now" (when iteration begins), a time, or a
+        cursor. `events`: names as "sent". `follow` false: end when there is nothing more.
         """
         selector = delivery_pb2.Selector(account_id=account, message_ids=message_ids, labels=labels)
         position = report_position(start, selector, events, follow)
