@@ -107,6 +107,14 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=20, ge=0, le=3600)
     """Seconds that calls and sends in flight have to end after SIGTERM."""
 
+    oldest_share: float = Field(default=0, ge=0, le=1)
+    """Part of what is sent that goes by age alone, whatever its priority, so that a steady flood
+    of urgent mail cannot hold back the rest for ever. 0: priority is strict."""
+
+    connection_share: float = Field(default=1, gt=0, le=1)
+    """Part of an account's max_connections that each dispatcher may take, at least one
+    connection. With N dispatchers over all replicas, 1/N holds max_connections over all of them."""
+
     statement_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
     """Seconds that one statement may take in the database."""
 

@@ -12,7 +12,7 @@ from tests.support.queue import OPEN, Queue
 UNLOCKED = (
     claim.CLAIM.replace("FOR UPDATE SKIP LOCKED", "")
     .replace("d.ctid AS place", "d.message_id AS place")
-    .replace("SELECT ctid FROM", "SELECT message_id FROM")
+    .replace("SELECT ctid, due_at FROM", "SELECT message_id, due_at FROM")
     .replace("d.ctid = due.place", "d.message_id = due.place")
 )
 """A claim by key that locks nothing: who waits for the first one's commit takes the same rows."""

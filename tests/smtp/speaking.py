@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mailproxy_server.mail.envelope import Envelope
@@ -25,6 +25,14 @@ def relay_at(relay: ScriptedRelay, **settings: Any) -> Relay:
     return Relay(**{"host": relay.host, "port": relay.port, "tls": Tls.NONE, **settings})
 
 
+@dataclass(frozen=True)
+class Permit:
+    """What a transaction may do."""
+
+    may_dot: Callable[[], Fault | None] = lambda: None
+    may_mail: Callable[[], Fault | None] = lambda: None
+
+
 @asynccontextmanager
 async def pool_at(
     relay: ScriptedRelay, *, timeouts: Timeouts | None = None, **settings: Any
@@ -45,6 +53,7 @@ async def send(
     eight_bit: bool = False,
     utf8_headers: bool = False,
     may_dot: Callable[[], Fault | None] = lambda: None,
+    may_mail: Callable[[], Fault | None] = lambda: None,
 ) -> Transcript:
     """Send one message."""
     return await pool.send(
@@ -53,7 +62,7 @@ async def send(
         eight_bit=eight_bit,
         utf8_headers=utf8_headers,
         envelope_id="order-17",
-        may_dot=may_dot,
+        permit=Permit(may_dot, may_mail),
     )
 
 

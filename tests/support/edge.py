@@ -43,7 +43,8 @@ class Messages:
     async def SubmitMessage(self, request: Any, call: Call) -> Any:  # noqa: N802
         return await self.submit(request, call)
 
-    SubmitMessages = GetMessage = SubmitMessage
+    SubmitMessages = GetMessage = ListMessages = ExplainMessage = SubmitMessage
+    CancelMessage = RescheduleMessage = RetryMessage = SubmitMessage
 
     async def WatchMessage(  # noqa: N802
         self, request: Any, call: Call

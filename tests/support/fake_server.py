@@ -153,6 +153,16 @@ class FakeServer(
         self._enter("RunNow", request, context)
         return queue_pb2.RunNowResponse(made_due=len(request.selector.message_ids))
 
+    def CancelMessage(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._enter("CancelMessage", request, context)
+        return message_pb2.CancelMessageResponse(cancelled=1)
+
+    def _unmeant(self, request: Any, context: Any) -> NoReturn:
+        raise NotImplementedError("no test of the client asks this server for it")
+
+    ListMessages = ExplainMessage = RescheduleMessage = RetryMessage = _unmeant
+    PauseQueue = ResumeQueue = _unmeant
+
     def GetMessage(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._enter("GetMessage", request, context)
         return message_pb2.GetMessageResponse(message_id=request.message_id)

@@ -21,7 +21,7 @@ class Heedless(Lease):
 
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
-    await dispatch.run(settings, lifeline, database_url, Heedless)
+    await dispatch.run(settings, lifeline, database_url, dispatch.Seams(lease=Heedless))
 
 
 def main() -> None:

@@ -22,13 +22,19 @@ def claimed(message: int, recipient: int = 0, priority: int = 30, late: int = 0)
         priority,
         due_at,
         0,
-        1,
-        False,
+        claim_no=1,
+        doubtful=False,
+        cancel_requested=False,
+        marked=False,
+        spared=0,
+        expire_at=None,
+        round_at=None,
+        claimed_at=None,
     )
 
 
 def content(message: int) -> Content:
-    return Content(UUID(int=message), DUE, None, None, "a@a.test", 1, b"x", None)
+    return Content(UUID(int=message), DUE, None, "a@a.test", 1, b"x", None, at_most_once=False)
 
 
 def parcels(*rows: Claimed, most: int = 50) -> list[Parcel]:

@@ -6,6 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from mailproxy_server.accounts.own_name import own_name
+from mailproxy_server.policy.retry import RetryPolicy
+from mailproxy_server.policy.windows import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Oauth:
+    """How access tokens are got (RFC 6749), without the secrets that it takes."""
+
+    token_url: str
+    client_id: str
+    scope: str = ""
+    has_client_secret: bool = False
+    has_refresh_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +26,7 @@ class Account:
     """An account without its password.
 
     `tls` is "starttls", "implicit" or "none"; `max_messages_per_connection` 0 means no limit;
+    `limit_behavior` is "defer" or "reject"; `rate_group` "" means the account by itself;
     `generation` rises with every change, and `deleted_at` is set on what `delete` returns only.
     """
 
@@ -32,6 +46,14 @@ class Account:
     idle_ttl_seconds: float
     pipelining: bool
     is_default: bool
+    limits: tuple[Limit, ...]
+    limit_behavior: str
+    rate_group: str
+    retry: RetryPolicy
+    fallback_account_ids: tuple[str, ...]
+    failover_patience_seconds: float
+    capture: bool
+    oauth: Oauth | None
     revision: int
     generation: int
     created_at: datetime
@@ -42,6 +64,11 @@ class Account:
     def etag(self) -> str:
         """What changes with every change; opaque to callers."""
         return f"r{self.revision}"
+
+    @property
+    def rate_key(self) -> str:
+        """Whose use of limits is counted together with this account's."""
+        return f"group/{self.rate_group}" if self.rate_group else f"account/{self.account_id}"
 
 
 def relay_fields(account: Account, password: str) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from sqlalchemy import Row, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Oauth
 from mailproxy_server.accounts.schema import accounts, tenants
+from mailproxy_server.policy.retry import RetryPolicy
+from mailproxy_server.policy.windows import Limit, Unit
 
 CHANNEL = "mailproxy_accounts"
 """Where changes are announced; the payload is "<tenant_id>/<account_id>"."""
@@ -23,6 +25,13 @@ def account_of(row: AccountRow) -> Account:
     """Give a row as an Account."""
     columns = dict(row._mapping)
     columns["has_password"] = columns.pop("password_sealed") is not None
+    del columns["oauth_sealed"]
+    columns["limits"] = tuple(
+        Limit(each["count"], each["window"], Unit(each["unit"])) for each in columns["limits"]
+    )
+    columns["retry"] = RetryPolicy(**columns["retry"])
+    columns["fallback_account_ids"] = tuple(columns["fallback_account_ids"])
+    columns["oauth"] = Oauth(**columns["oauth"]) if columns["oauth"] else None
     return Account(**columns)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="mailproxy")
 
@@ -54,6 +55,15 @@ accounts = Table(
     Column("idle_ttl_seconds", Double),
     Column("pipelining", Boolean),
     Column("is_default", Boolean),
+    Column("limits", JSONB),
+    Column("limit_behavior", Text),
+    Column("rate_group", Text),
+    Column("retry", JSONB),
+    Column("fallback_account_ids", ARRAY(Text)),
+    Column("failover_patience_seconds", Double),
+    Column("capture", Boolean),
+    Column("oauth", JSONB),
+    Column("oauth_sealed", LargeBinary),
     Column("revision", BigInteger),
     Column("generation", BigInteger),
     Column("created_at", DateTime(timezone=True)),

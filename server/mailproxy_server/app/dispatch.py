@@ -15,15 +15,16 @@ from mailproxy_server.accounts.vault import VaultError
 from mailproxy_server.app import resources
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
+from mailproxy_server.dispatcher.claims import Scope
+from mailproxy_server.dispatcher.desk import Desk
 from mailproxy_server.dispatcher.keeper import Keeper
-from mailproxy_server.dispatcher.lanes import Desk
 from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
-from mailproxy_server.dispatcher.relays import Load, Relays
+from mailproxy_server.dispatcher.limited import ClaimWithin, Limited
+from mailproxy_server.dispatcher.rated import claim_within
+from mailproxy_server.dispatcher.relays import Key, Load, Relays
 from mailproxy_server.dispatcher.roster import Roster
-from mailproxy_server.dispatcher.sending import Terms
 from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.policy.retry import RetryPolicy
 from mailproxy_server.queue import wake
 from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.settle import Settlement
@@ -38,15 +39,20 @@ _MARGIN = timedelta(seconds=1)
 log = structlog.get_logger()
 
 
-async def run(
-    settings: Settings, lifeline: Lifeline, database_url: str, lease_type: type[Lease] = Lease
-) -> None:
-    """Claim and send until the drain; then finish what is in flight and hand the rest back.
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What is another one in tests that show what it is good for."""
 
-    `lease_type` is another one in tests that show what the lease is good for.
-    """
+    lease: type[Lease] = Lease
+    claim_within: ClaimWithin = claim_within
+
+
+async def run(
+    settings: Settings, lifeline: Lifeline, database_url: str, seams: Seams | None = None
+) -> None:
+    """Claim and send until the drain; then finish what is in flight and hand the rest back."""
     async with resources.opened(settings, database_url) as common:
-        parts = build(settings, common, database_url, lease_type)
+        parts = build(settings, common, database_url, seams or Seams())
         await parts.keeper.make_days()
         await parts.lease.begin()
         tasks = [
@@ -76,14 +82,11 @@ class Parts:
     failed: asyncio.Future[None]
 
 
-def build(
-    settings: Settings, common: Resources, database_url: str, lease_type: type[Lease]
-) -> Parts:
+def build(settings: Settings, common: Resources, database_url: str, seams: Seams) -> Parts:
     """Build and wire the parts; starts nothing."""
     pool = common.pool
-    lease = lease_type(pool, this_worker(uuid4()), settings.lease_seconds)
+    lease, bell = seams.lease(pool, this_worker(uuid4()), settings.lease_seconds), wake.Bell(pool)
     worker_id = lease.worker.worker_id
-    bell = wake.Bell(pool)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settled(batch: Sequence[Settlement], lost: int) -> None:
@@ -96,23 +99,39 @@ def build(
         log.warning("deliveries of a dead dispatcher were brought back", count=len(batch))
         settled(batch, 0)
 
+    def changed(key: Key) -> None:
+        line = f"{key[0]}/{key[1]}"
+        bell.ring(wake.ACCOUNTS, [line])
+        bell.ring(wake.REPORTS, [str(key[0])])
+
     settler = Settler(pool, worker_id, settled, _bug, settings.settle_gather_ms / 1000)
-    relays = Relays(_loader(Accounts(common.engine, common.vault)))
+    relays = Relays(_loader(Accounts(common.engine, common.vault)), settings.poll_seconds)
     desk = Desk(
         pool=pool,
-        worker_id=worker_id,
+        scope=_scope(settings, worker_id),
         relays=relays,
         settler=settler,
-        terms=Terms(RetryPolicy(), lease.may_dot),
-        poll_seconds=settings.poll_seconds,
-        sweep_seconds=settings.sweep_seconds,
-        margin=timedelta(seconds=settings.statement_timeout_seconds) + _MARGIN,
+        lease=lease.may_dot,
+        share=settings.connection_share,
+        limited=lambda claims: Limited(claims, worker_id, seams.claim_within),
+        changed=changed,
         bug=_bug,
     )
     roster = Roster(desk, failed)
-    keeper = Keeper(pool, worker_id, settings.lease_seconds / 4, rescued)
+    every = settings.lease_seconds / 4
+    keeper = Keeper(pool, worker_id, every, rescued, lambda batch: settled(batch, 0))
     ear = wake.Ear(database_url, {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed})
     return Parts(lease, relays, roster, keeper, ear, failed)
+
+
+def _scope(settings: Settings, worker_id: UUID) -> Scope:
+    return Scope(
+        worker_id=worker_id,
+        poll_seconds=settings.poll_seconds,
+        sweep_seconds=settings.sweep_seconds,
+        margin=timedelta(seconds=settings.statement_timeout_seconds) + _MARGIN,
+        oldest_share=settings.oldest_share,
+    )
 
 
 async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]) -> None:

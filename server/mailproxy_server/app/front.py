@@ -36,6 +36,9 @@ from mailproxy_server.smtp.verify import Verified
 
 log = structlog.get_logger()
 
+STRICT = {"SubmitMessage", "WatchMessage", "CancelMessage", "RescheduleMessage", "RetryMessage"}
+"""RPCs of MessageService that refuse what they do not know: it may be what matters."""
+
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
     """Serve gRPC until the drain."""
@@ -78,10 +81,10 @@ def build(settings: Settings, common: Resources) -> Parts:
     keeper = AccountsServicer(accounts, _verify, _counter(pool), cache.invalidate)
     registry = Registry(edge)
     for module, name, servicer, strict in (
-        (message_pb2, "MessageService", messages, {"SubmitMessage", "WatchMessage"}),
+        (message_pb2, "MessageService", messages, STRICT),
         (report_pb2, "ReportService", Reports(pool, tail), ()),
         (account_pb2, "AccountService", keeper, {"ManageAccount"}),
-        (queue_pb2, "QueueService", Queues(pool, bell), ()),
+        (queue_pb2, "QueueService", Queues(pool, bell), {"PauseQueue"}),
     ):
         registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
     return Parts(registry, tenants, cache, tail, intake)

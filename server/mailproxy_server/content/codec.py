@@ -44,6 +44,7 @@ class Admitted:
     metadata: dict[str, str]
     content: bytes
     digests: dict[str, bytes]
+    at_most_once: bool
 
 
 def admit(
@@ -55,9 +56,8 @@ def admit(
     """
     violations = Violations(path)
     priority = _priority(email, violations)
-    account_id = email.account_id
-    if len(account_id) > _ACCOUNT_ID_LIMIT or not account_id.isprintable():
-        violations.add("account_id", f"is not an account's: at most {_ACCOUNT_ID_LIMIT} characters")
+    at_most_once = _at_most_once(email, violations)
+    account_id = _account_id(email, violations)
     stored = message_pb2.Email()
     recipients, sender = _take_content(email, stored, violations)
     return_path = _return_path(email, stored, sender, violations)
@@ -82,12 +82,20 @@ def admit(
         metadata=dict(email.metadata) if email.metadata else {},
         content=stored.SerializeToString(),
         digests=digests,
+        at_most_once=at_most_once,
     )
 
 
 def restore(content: bytes) -> message_pb2.Email:
     """Give the Email that `Admitted.content` holds."""
     return message_pb2.Email.FromString(content)
+
+
+def _account_id(email: message_pb2.Email, violations: Violations) -> str:
+    account_id = email.account_id
+    if len(account_id) > _ACCOUNT_ID_LIMIT or not account_id.isprintable():
+        violations.add("account_id", f"is not an account's: at most {_ACCOUNT_ID_LIMIT} characters")
+    return account_id
 
 
 def _priority(email: message_pb2.Email, violations: Violations) -> int:
@@ -97,6 +105,14 @@ def _priority(email: message_pb2.Email, violations: Violations) -> int:
         violations.refuse("UNKNOWN_FIELD")
         raise AssertionError
     return priority
+
+
+def _at_most_once(email: message_pb2.Email, violations: Violations) -> bool:
+    guarantee = email.delivery_guarantee
+    if guarantee not in message_pb2.DeliveryGuarantee.values():
+        violations.add("delivery_guarantee", f"{guarantee} is not one that this server knows")
+        violations.refuse("UNKNOWN_FIELD")
+    return guarantee == message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE
 
 
 def _take_content(

@@ -35,6 +35,8 @@ def fingerprint(
     `priority` is never 0.
     """
     digests = {VERSION_KEY: VERSION, "priority": b"%d" % priority}
+    if email.delivery_guarantee == message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE:
+        digests["delivery_guarantee"] = b"at most once"
     if email.account_id:
         digests["account_id"] = _digest(email.account_id)
     if return_path is not None:

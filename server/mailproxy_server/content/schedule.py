@@ -28,20 +28,51 @@ def check(email: message_pb2.Email, now: datetime, violations: Violations) -> Sc
     )
     if send and send <= now:
         send = None
-    if send and send > now + AHEAD_LIMIT:
-        violations.add("send_time", "is more than a year ahead")
+    _check_ahead(send, now, violations)
     expiration = email.WhichOneof("expiration")
     if expiration == "ttl":
         return send, None, _ttl(email, violations)
     if expiration == "expire_time":
-        return send, _expiry(email, now, send, violations), None
+        return send, _expiry(email.expire_time, now, send, violations), None
     return send, None, None
 
 
+def check_move(
+    request: message_pb2.RescheduleMessageRequest, now: datetime
+) -> tuple[datetime, datetime | None]:
+    """Give the new send_time of a message, and its new expire_time where one is given; raise
+    `InvalidFields`."""
+    violations = Violations("")
+    if not request.HasField("send_time"):
+        violations.add("send_time", "is required")
+    send = _instant(request.send_time, "send_time", violations) or now
+    _check_ahead(send, now, violations)
+    expire = None
+    if request.HasField("expire_time"):
+        expire = _expiry(request.expire_time, now, send, violations)
+    violations.refuse()
+    return send, expire
+
+
+def check_expiry(request: message_pb2.RetryMessageRequest, now: datetime) -> datetime | None:
+    """Give the expire_time of a new round, None for none; raise `InvalidFields`."""
+    violations = Violations("")
+    if not request.HasField("expire_time"):
+        return None
+    expire = _expiry(request.expire_time, now, None, violations)
+    violations.refuse()
+    return expire
+
+
+def _check_ahead(send: datetime | None, now: datetime, violations: Violations) -> None:
+    if send and send > now + AHEAD_LIMIT:
+        violations.add("send_time", "is more than a year ahead")
+
+
 def _expiry(
-    email: message_pb2.Email, now: datetime, send: datetime | None, violations: Violations
+    stamp: Timestamp, now: datetime, send: datetime | None, violations: Violations
 ) -> datetime | None:
-    expire = _instant(email.expire_time, "expire_time", violations)
+    expire = _instant(stamp, "expire_time", violations)
     if expire and expire <= now:
         violations.add("expire_time", "has passed; give a later time, or leave it out")
     elif expire and send and expire <= send:

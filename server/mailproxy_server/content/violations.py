@@ -1,6 +1,7 @@
 """Gathers what is wrong with one email, so that a caller hears of all of it at once.
 
-Paths are relative to the email ("composed.to[3].address"); the prefix is put before them here.
+Paths are relative to the email ("composed.to[3].address"); the prefix, "" for none, is put before
+them here.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ class Violations:
     def add(self, field: str, description: str) -> None:
         """Note a fault of `field`; "" is the email itself. Past the limit it is only dropped."""
         if len(self._found) < VIOLATION_LIMIT:
-            path = f"{self._prefix}.{field}" if field else self._prefix
+            path = ".".join(part for part in (self._prefix, field) if part)
             self._found.append(FieldViolation(path, description))
 
     @property

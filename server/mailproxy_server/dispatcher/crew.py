@@ -1,58 +1,67 @@
 """The senders of one lane: as many as there are parcels to carry and connections to use."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
 from mailproxy_server.dispatcher import sending
 from mailproxy_server.dispatcher.budget import Budget
 from mailproxy_server.dispatcher.parcels import Parcel, Rack
 from mailproxy_server.dispatcher.relays import Route
+from mailproxy_server.dispatcher.sending import Sent
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue import contents
+from mailproxy_server.queue import contents, marks
 from mailproxy_server.queue.claim import Claimed
-from mailproxy_server.queue.hot import Pool
+from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.queue.settle import Settlement
 
 LARGE_BUDGET = 64 * 2**20
 """Octets of large contents that one lane holds in memory at once."""
 
-Done = Callable[[Sequence[Settlement]], None]
-"""Told what a sender settled, when its parcel is done."""
+T = TypeVar("T")
+
+Done = Callable[[Sent], None]
+"""Told what came of a parcel."""
 Bug = Callable[[UUID, Exception], None]
 """Told of an exception that a message caused."""
 
 
 class Crew:
-    """Carries parcels from the rack to the relay."""
+    """Carries parcels from the rack to the relay, for the worker `worker_id`."""
 
-    def __init__(self, pool: Pool, terms: sending.Terms, done: Done, bug: Bug) -> None:
+    def __init__(
+        self, pool: Pool, worker_id: UUID, lease: sending.Lease, done: Done, bug: Bug
+    ) -> None:
         self._pool = pool
-        self._terms = terms
+        self._worker_id = worker_id
+        self._lease = lease
         self._done = done
         self._bug = bug
         self._rack = Rack()
         self._budget = Budget(LARGE_BUDGET)
         self._senders: set[asyncio.Task[None]] = set()
-        self._route: Route | None = None
+        self._most = 1
 
     @property
     def lowest_priority(self) -> int:
         """The priority of the least urgent parcel that waits; 0 when none does."""
         return self._rack.lowest_priority
 
-    def carry(self, parcels: Sequence[Parcel], route: Route) -> None:
-        """Send these, now or when their turn comes."""
-        self._route = route
+    def carry(self, parcels: Sequence[Parcel], route: Route, connections: int) -> None:
+        """Send these, now or when their turn comes, over at most so many connections."""
+        self._most = connections
         for parcel in parcels:
             self._rack.put(parcel)
-        free = route.account.max_connections - len(self._senders)
-        for _ in range(min(free, len(self._rack))):
-            sender = asyncio.create_task(self._send_all(), name="sender")
+        for _ in range(min(connections - len(self._senders), len(self._rack))):
+            sender = asyncio.create_task(self._send_all(route), name="sender")
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
+
+    def reclaim(self) -> list[Claimed]:
+        """Take back what was not begun."""
+        return self._rack.clear()
 
     async def drain(self, seconds: float) -> list[Claimed]:
         """Stop; let sends in flight finish within `seconds`; give what was not begun."""
@@ -63,30 +72,40 @@ class Crew:
                 sender.cancel()
         return unsent
 
-    async def _send_all(self) -> None:
-        while self._rack:
+    async def _send_all(self, route: Route) -> None:
+        while self._rack and len(self._senders) <= self._most:
             parcel = self._rack.take()
             try:
-                settlements = await self._send(parcel)
+                sent = await self._send(parcel, route)
             except Exception as bug:
                 self._bug(parcel.content.message_id, bug)
-                settlements = sending.faulty(parcel)
-            self._done(settlements)
+                sent = sending.faulty(parcel, route.account.retry)
+            self._done(sent)
 
-    async def _send(self, parcel: Parcel) -> list[Settlement]:
-        assert self._route is not None, "carry() has set it"
+    async def _send(self, parcel: Parcel, route: Route) -> Sent:
+        if parcel.content.at_most_once:
+            marked = await self._patiently(
+                lambda link: marks.mark(link, self._worker_id, parcel.claimed)
+            )
+            if not marked:
+                return Sent(returned=parcel.claimed)  # the lease is lost: the release is fenced
         if parcel.content.content is not None:
-            return await sending.send(parcel, self._route, self._terms)
+            return await sending.send(parcel, route, self._lease)
         async with self._budget.hold(3 * parcel.content.octets):  # stored, composed, stuffed
-            loaded = await self._load(parcel)
-            return await sending.send(loaded, self._route, self._terms)
+            return await sending.send(await self._load(parcel), route, self._lease)
 
     async def _load(self, parcel: Parcel) -> Parcel:
         tenant_id, message_id = parcel.claimed[0].tenant_id, parcel.content.message_id
+        whole = await self._patiently(
+            lambda link: contents.read(link, tenant_id, [message_id], 2**31 - 1)
+        )
+        return replace(parcel, content=whole[message_id])
+
+    async def _patiently(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask the database, and again for as long as it is away."""
         while True:
             try:
                 async with borrowed(self._pool) as link:
-                    whole = await contents.read(link, tenant_id, [message_id], 2**31 - 1)
-                return replace(parcel, content=whole[message_id])
+                    return await ask(link)
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after)

@@ -1,41 +1,49 @@
-"""Keeps the queue in order: rescues what dead dispatchers held, and makes the log's days.
+"""Keeps the queue in order: rescues what dead dispatchers held, ends what expired or was
+withdrawn, holds what a pause of labels missed, and makes the log's days.
 
 Every dispatcher runs one; that two do the same thing at once is harmless.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from mailproxy_server.dispatcher.lease import process_is_gone
+from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
-from mailproxy_server.queue import claim, days, workers
+from mailproxy_server.queue import cancel, claim, days, expire, pauses, workers
+from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.settle import Settlement, settle
 
-RESCUE_BATCH = 500
+BATCH = 500
 _DAYS_EVERY_SECONDS = 3600.0
+
+Seize = Callable[[Connection, UUID, int], Awaitable[list[Claimed]]]
+"""Claims deliveries that are to end under an id; at most so many."""
+Told = Callable[[Sequence[Settlement]], None]
 
 
 class Keeper:
-    """The rescuer of one dispatcher. `rescued` is told of each batch that was brought back."""
+    """The keeper of one dispatcher.
+
+    `rescued` is told of each batch that was brought back from a dead dispatcher, `ended` of
+    each that was ended here.
+    """
 
     def __init__(
-        self,
-        pool: Pool,
-        worker_id: UUID,
-        every_seconds: float,
-        rescued: Callable[[Sequence[Settlement]], None],
+        self, pool: Pool, worker_id: UUID, every_seconds: float, rescued: Told, ended: Told
     ) -> None:
         self._pool = pool
         self._worker_id = worker_id
         self._every_seconds = every_seconds
         self._rescued = rescued
+        self._ended = ended
 
     async def run(self) -> None:
         """Look after the queue until cancelled; a database that is away is waited for."""
@@ -46,7 +54,11 @@ class Keeper:
                 if loop.time() - days_made > _DAYS_EVERY_SECONDS:
                     await self.make_days()
                     days_made = loop.time()
-                await self._rescue()
+                async with borrowed(self._pool) as link:
+                    await self._rescue(link)
+                    await self._end(link, expire.seize, Outcome.expired())
+                    await self._end(link, cancel.seize_requested, Outcome.cancelled())
+                    await pauses.apply(link, BATCH)
             except (Unavailable, asyncpg.PostgresError):
                 pass  # the next round finds the same work
             await asyncio.sleep(self._every_seconds)
@@ -56,20 +68,33 @@ class Keeper:
         async with borrowed(self._pool) as link:
             await days.ensure(link, datetime.now(UTC).date())
 
-    async def _rescue(self) -> None:
-        async with borrowed(self._pool) as link:
-            for worker, expired in await workers.others(link, self._worker_id):
-                gone = process_is_gone(worker)
-                if gone or expired:
-                    await workers.declare_dead(link, worker.worker_id, certain=gone)
-            for dead in await workers.orphaned(link):
-                await self._take_over(link, dead)
+    async def _rescue(self, link: Connection) -> None:
+        for worker, expired in await workers.others(link, self._worker_id):
+            gone = process_is_gone(worker)
+            if gone or expired:
+                await workers.declare_dead(link, worker.worker_id, certain=gone)
+        for dead in await workers.orphaned(link):
+            await self._take_over(link, dead)
 
     async def _take_over(self, link: Connection, dead: UUID) -> None:
         """Claim and settle under an id that no worker has: if this fails half-way, what it
         held is an orphan's again, and is found by the next round."""
         rescuer = uuid4()
-        while rows := await claim.take_over(link, dead, rescuer, RESCUE_BATCH):
-            batch = [Settlement(row, interrupted(row.attempts)) for row in rows]
+        while rows := await claim.take_over(link, dead, rescuer, BATCH):
+            batch = [Settlement(row, _rescued(row), mail_at=row.claimed_at) for row in rows]
             await settle(link, rescuer, batch)
             self._rescued(batch)
+
+    async def _end(self, link: Connection, seize: Seize, outcome: Outcome) -> None:
+        seizer = uuid4()
+        while rows := await seize(link, seizer, BATCH):
+            batch = [Settlement(row, outcome, attempted=False) for row in rows]
+            await settle(link, seizer, batch)
+            self._ended(batch)
+
+
+def _rescued(row: Claimed) -> Outcome:
+    """Give the outcome of an attempt whose process died; whoever wanted it withdrawn has it so."""
+    if row.cancel_requested and not row.marked:
+        return Outcome.cancelled()
+    return interrupted(row.attempts, marked=row.marked)

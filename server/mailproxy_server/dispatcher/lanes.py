@@ -1,66 +1,39 @@
 """A lane: one account's way from the queue to its relay.
 
-Claims no more than it can send within about a second, and beyond that only what is more
-urgent than all that waits in it. Lanes share nothing that one of them could exhaust: a
-database connection is held for the milliseconds of a claim, connections to relays are each
-account's own.
+Asks before each claim whether the account may send: is it there, paused, broken, at its
+limits. Claims no more than it can send within about a second. Lanes share nothing that one of
+them could exhaust: a database connection is held for the milliseconds of a claim, connections
+to relays are each account's own.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import asyncpg
 
-from mailproxy_server.dispatcher import sending
-from mailproxy_server.dispatcher.crew import Bug, Crew
-from mailproxy_server.dispatcher.pace import Pace
-from mailproxy_server.dispatcher.parcels import pack
-from mailproxy_server.dispatcher.relays import Key, Relays, Route
-from mailproxy_server.dispatcher.settler import Settler
+from mailproxy_server.dispatcher.claims import Claims, Drawn
+from mailproxy_server.dispatcher.desk import Desk
+from mailproxy_server.dispatcher.gate import Gate, Leave
+from mailproxy_server.dispatcher.loading import Loading
+from mailproxy_server.dispatcher.relays import Key, Route
+from mailproxy_server.dispatcher.sending import Sent
+from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue import claim, contents
+from mailproxy_server.policy.breaker import BLAMING, Sign
+from mailproxy_server.policy.classify import classify
+from mailproxy_server.queue import failover
 from mailproxy_server.queue.claim import Claimed
-from mailproxy_server.queue.hot import Connection, Pool
+from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.queue.lowwater import PRIORITIES, LowWater
-from mailproxy_server.queue.settle import Settlement
 
-SMALL_OCTETS = 16 * 1024
-"""Contents up to this are read with the claim; larger ones when their turn has come."""
-DELETED_BATCH = 500
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-_SWEEP_SHARE = 0.02
+END_BATCH = 500
+MOVE_BATCH = 500
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.008
 """Between two claims of a lane that has work in hand, so that one claim takes what came."""
-
-
-Fence = tuple[UUID, int, int]
-"""Message, recipient, claim: one holding of one delivery."""
-
-
-def fence(row: Claimed) -> Fence:
-    """Give what tells this holding of a delivery from all others."""
-    return row.message_id, row.recipient_no, row.claim_no
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all lanes of a dispatcher work with."""
-
-    pool: Pool
-    worker_id: UUID
-    relays: Relays
-    settler: Settler
-    terms: sending.Terms
-    poll_seconds: float
-    sweep_seconds: float
-    margin: timedelta
-    bug: Bug
+_REST_SECONDS = 0.05
+"""After a send that the account was to blame for; twice as long after each that follows it."""
+_REST_MOST = 5.0
 
 
 class Lane:
@@ -69,22 +42,26 @@ class Lane:
     def __init__(self, key: Key, desk: Desk) -> None:
         self._key = key
         self._desk = desk
-        self._low = LowWater(desk.margin)
-        self._pace = Pace(time.monotonic())
-        self._crew = Crew(desk.pool, desk.terms, self._done, desk.bug)
-        self._held = 0
-        self._ours: set[Fence] = set()
-        self._unread: list[Claimed] = []
-        self._in_doubt = False
-        self._target = 1
+        self._gate = Gate(desk.share, desk.scope.poll_seconds)
+        self._claims = Claims(key, desk.scope)
+        self._limited = desk.limited(self._claims)
+        self._loading = Loading(key, desk, self._done)
         self._awake = asyncio.Event()
-        self._generation = 0
+        self._generation = (0, 0)
         self._stopping = False
         self._more = False
-        self._next_sweep = time.monotonic() + desk.sweep_seconds
+        self._blamed = 0
+        self._rest_until = 0.0
+        self._leave = Leave(0.0, 1)
 
     def wake(self) -> None:
         """Something may be due."""
+        self._awake.set()
+
+    def changed(self) -> None:
+        """The account, its health or its pause may be another."""
+        self._gate.expire()
+        self._loading.forget()
         self._awake.set()
 
     def stop(self) -> None:
@@ -101,17 +78,17 @@ class Lane:
                     await self._awake.wait()
             except TimeoutError:
                 pass  # the next delivery is due, or it is time to poll
-            if self._held:
+            if self._loading.held:
                 await asyncio.sleep(_GATHER_SECONDS)
             self._awake.clear()
 
     async def drain(self, seconds: float) -> list[Claimed]:
         """After run() has returned: finish what is in flight, give what was not begun."""
-        return self._unread + await self._crew.drain(seconds)
+        return await self._loading.drain(seconds)
 
     def settled(self, row: Claimed, *, final: bool) -> None:
         """A delivery's outcome is written; it is not ours any more, and may be due again."""
-        self._ours.discard(fence(row))
+        self._loading.settled(row)
         if not final:
             self._awake.set()
 
@@ -120,107 +97,129 @@ class Lane:
         try:
             route = await self._desk.relays.route(self._key)
             async with borrowed(self._desk.pool) as link:
-                was_in_doubt, self._in_doubt = self._in_doubt, True
-                if was_in_doubt:
-                    self._keep(await claim.mine(link, *self._key, self._desk.worker_id))
-                pause = await (self._end_all(link) if route is None else self._fill(link, route))
-                self._in_doubt = False
-                return pause
+                pause = await self._ordinary(link, route)
+            if pause is None and route is not None:
+                pause = await self._rationed(route)
+            self._loading.sure()
+            return pause or 0.0
         except Unavailable as error:
             return error.retry_after
         except asyncpg.PostgresError:
             return _RETRY_SECONDS
 
-    def _notice(self, route: Route) -> None:
-        if route.account.generation != self._generation:
-            self._generation = route.account.generation
-            self._low.reset()
+    async def _ordinary(self, link: Connection, route: Route | None) -> float | None:
+        """Do what needs no reservation; None when the account is limited and may claim."""
+        await self._tidy(link, route)
+        if route is None:
+            return await self._end_all(link, Reason.ACCOUNT_DELETED)
+        leave = await self._look(link, route)
+        if leave.wait > 0:
+            return await self._wait(link, route, leave)
+        await self._loading.carry(link, route, Drawn((), 0), leave.connections)
+        rest = self._rest_until - time.monotonic()
+        if rest > 0:
+            return rest
+        single = leave.probe or leave.gap > 0
+        if single and self._loading.held:
+            return self._desk.scope.poll_seconds  # who carries it wakes us
+        if leave.probe and (pause := await self._before_probe(link, route)):
+            return pause
+        if leave.gap:
+            self._rest_until = time.monotonic() + leave.gap
+        self._leave = leave
+        if route.account.limits:
+            return None
+        drawn = await self._draw(link, leave)
+        self._more = drawn.more
+        await self._loading.carry(link, route, drawn, leave.connections)
+        return drawn.pause
 
-    async def _fill(self, link: Connection, route: Route) -> float:
-        self._notice(route)
-        await self._carry(link, route)
-        now = time.monotonic()
-        self._target = self._pace.target(now, route.account.max_connections)
-        if now >= self._next_sweep:
-            return await self._sweep(link, route)
-        room = self._target - self._held
-        if room * 2 < self._target:
-            return await self._claim_urgent(link, route)
-        return await self._claim(link, route, room)
-
-    async def _claim(self, link: Connection, route: Route, room: int) -> float:
-        got = await claim.claim(link, *self._key, self._desk.worker_id, self._low.bounds, room)
-        if got:
-            self._keep(got.rows)
-            await self._carry(link, route)
-            last = got.rows[-1]
-            if len(got.rows) == room:
-                self._low.taken(got.now, last.priority, last.due_at)
-                self._more = True
-                return self._desk.poll_seconds  # a sender wakes us when there is room
-        self._more = False
-        now, due_at = await claim.next_due(link, *self._key, self._low.bounds)
-        self._low.exhausted(got.now if got else now)
-        wait = (due_at - now).total_seconds() if due_at else self._desk.poll_seconds
-        return min(max(wait, 0.0), self._desk.poll_seconds)
-
-    async def _claim_urgent(self, link: Connection, route: Route) -> float:
-        """Although the lane is full: what is more urgent than all that waits in it."""
-        self._more = True
-        waiting = self._crew.lowest_priority
-        if waiting > PRIORITIES[0]:
-            bounds = [
-                bound if priority < waiting else _NEVER
-                for priority, bound in zip(PRIORITIES, self._low.bounds, strict=True)
-            ]
-            room = 2 * route.account.max_connections
-            got = await claim.claim(link, *self._key, self._desk.worker_id, bounds, room)
-            if got:
-                self._keep(got.rows)
-                await self._carry(link, route)
-        return self._desk.poll_seconds
-
-    async def _sweep(self, link: Connection, route: Route) -> float:
-        """Claim from the beginning: finds what a low-water bound has passed over."""
-        self._low.reset()
-        began = time.monotonic()
-        pause = await self._claim(link, route, max(1, self._target - self._held))
-        took = time.monotonic() - began
-        self._next_sweep = began + max(self._desk.sweep_seconds, took / _SWEEP_SHARE)
-        return pause
-
-    def _keep(self, rows: Sequence[Claimed]) -> None:
-        """Remember what is ours from here on, until it is settled."""
-        fresh = [row for row in rows if fence(row) not in self._ours]
-        self._ours.update(map(fence, fresh))
-        self._held += len(fresh)
-        self._unread += fresh
-
-    async def _carry(self, link: Connection, route: Route) -> None:
-        """Read what the kept ones hold and hand them to the crew."""
-        if not self._unread:
-            return
-        ids = {row.message_id for row in self._unread}
-        texts = await contents.read(link, self._key[0], list(ids), SMALL_OCTETS)
-        rows, self._unread = self._unread, []
-        most = route.account.max_recipients_per_transaction
-        self._crew.carry(list(pack(rows, texts, most)), route)
-
-    async def _end_all(self, link: Connection) -> float:
-        """The account is gone: what is still queued for it fails."""
-        got = await claim.claim(
-            link, *self._key, self._desk.worker_id, self._low.bounds, DELETED_BATCH
+    async def _draw(self, link: Connection, leave: Leave) -> Drawn:
+        if leave.probe or leave.gap:
+            return await self._claims.take(link, 1)
+        loading = self._loading
+        return await self._claims.fill(
+            link, leave.connections, loading.held, loading.lowest_priority
         )
-        self._keep(got.rows if got else ())
-        rows, self._unread = self._unread, []
-        if not rows:
-            return self._desk.poll_seconds
-        self._done(sending.account_deleted(rows))
-        return 0.0
 
-    def _done(self, settlements: Sequence[Settlement]) -> None:
-        self._held -= len(settlements)
-        self._pace.done(len(settlements))
-        self._desk.settler.add(settlements)
-        if self._more and self._held * 2 <= self._target:
+    async def _rationed(self, route: Route) -> float:
+        """Claim and carry under limits; connections are opened while no other one is held."""
+        leave = self._leave
+        connections = 1 if leave.probe or leave.gap else leave.connections
+        for transcript in await self._limited.warm(route, connections):
+            self._gate.hear(classify(transcript, ("",)))
+        async with borrowed(self._desk.pool) as link:
+            most = self._loading.most(route.account)
+            ration = await self._limited.fill(link, route, most)
+            if ration.exhausted:
+                return await self._exhausted(link, route, ration.drawn.pause)
+            self._more = ration.drawn.more
+            await self._loading.carry(link, route, ration.drawn, connections, ration.reserved)
+        return 0.0 if self._gate.pending else ration.drawn.pause
+
+    async def _tidy(self, link: Connection, route: Route | None) -> None:
+        limited = route is not None and bool(route.account.limits)
+        for row in await self._loading.tidy(link, limited=limited):
+            self._claims.low.lower(row.priority, row.due_at)
+
+    async def _look(self, link: Connection, route: Route) -> Leave:
+        """Ask whether the account may send, and over how many connections."""
+        if self._gate.pending and await self._gate.tell(link, route.account):
+            self._desk.changed(self._key)
+        leave = await self._gate.look(link, route.account)
+        generation = (route.account.generation, leave.generation)
+        if generation != self._generation:
+            self._generation = generation
+            self._claims.low.reset()
+            self._loading.unload()  # it was claimed under other rules
+            await self._tidy(link, route)
+        route.pool.resize(leave.connections)
+        return leave
+
+    async def _before_probe(self, link: Connection, route: Route) -> float:
+        """Take the probe when there is something to probe with; else give how long to wait."""
+        pause = await self._claims.until_due(link)
+        if pause or await self._gate.take_probe(link, route.account):
+            return pause
+        return _RETRY_SECONDS
+
+    async def _wait(self, link: Connection, route: Route, leave: Leave) -> float:
+        """The account may not send: hand back what was not begun, and move what may move."""
+        self._loading.unload()
+        await self._tidy(link, route)
+        if not leave.paused and await self._fail_over(link, route):
+            return 0.0
+        return leave.wait
+
+    async def _exhausted(self, link: Connection, route: Route, pause: float) -> float:
+        """The limits have no room: what is due is refused, moves to a fallback, or waits."""
+        if route.account.limit_behavior == "reject":
+            return await self._end_all(link, Reason.RATE_LIMITED)
+        return 0.0 if await self._fail_over(link, route) else pause
+
+    async def _fail_over(self, link: Connection, route: Route) -> bool:
+        """Move what has waited for too long to the account's fallbacks; give whether any did."""
+        account = route.account
+        if not account.fallback_account_ids:
+            return False
+        patience = account.failover_patience_seconds
+        return bool(await failover.move(link, *self._key, patience, MOVE_BATCH))
+
+    async def _end_all(self, link: Connection, reason: Reason) -> float:
+        """Fail what is due: the account is gone, or its limits refuse it."""
+        drawn = await self._claims.take(link, END_BATCH)
+        ended = self._loading.end(drawn.rows, Outcome.failed(reason))
+        return 0.0 if ended else drawn.pause
+
+    def _done(self, sent: Sent) -> None:
+        self._claims.pace.done(sent.deliveries)
+        sign = self._gate.hear(sent.verdicts)
+        if sign in BLAMING:
+            self._blamed += 1
+            rest = min(_REST_SECONDS * 2**self._blamed, _REST_MOST)
+            self._rest_until = time.monotonic() + rest
+        elif sign is Sign.LIFE:
+            self._blamed = 0
+        half_empty = self._loading.held * 2 <= self._claims.target
+        if self._gate.pending or sent.returned or (self._more and half_empty):
             self._awake.set()

@@ -7,21 +7,28 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
+from mailproxy_server.dispatcher.permit import Reserved
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Recipients of one message, claimed together, that share one transaction."""
+    """Recipients of one message, claimed together, that share one transaction.
+
+    `by_age`: it was claimed for its age, whatever its priority, and goes before all others.
+    `reserved`: the room in the account's limits that it was claimed for.
+    """
 
     content: Content
     claimed: tuple[Claimed, ...]
+    by_age: bool = False
+    reserved: Reserved | None = None
 
     @property
-    def priority(self) -> int:
-        """The message's priority."""
-        return self.claimed[0].priority
+    def rank(self) -> int:
+        """Its message's priority; 0 for what goes by age."""
+        return 0 if self.by_age else self.claimed[0].priority
 
     @property
     def due_at(self) -> datetime:
@@ -29,14 +36,26 @@ class Parcel:
         return self.claimed[0].due_at
 
 
-def pack(rows: Iterable[Claimed], contents: Mapping[UUID, Content], most: int) -> Iterator[Parcel]:
-    """Put claimed deliveries into parcels of at most `most` recipients, in order."""
-    by_message: dict[UUID, list[Claimed]] = {}
+def pack(
+    rows: Iterable[Claimed],
+    contents: Mapping[UUID, Content],
+    most: int,
+    by_age: frozenset[UUID] = frozenset(),
+    reserved: Reserved | None = None,
+) -> Iterator[Parcel]:
+    """Put claimed deliveries into parcels of at most `most` recipients, in order.
+
+    Recipients of a message that differ in expiry or round go apart: these belong to the whole
+    transaction.
+    """
+    groups: dict[tuple[object, ...], list[Claimed]] = {}
     for row in rows:
-        by_message.setdefault(row.message_id, []).append(row)
-    for message_id, mine in by_message.items():
+        groups.setdefault((row.message_id, row.expire_at, row.round_at), []).append(row)
+    for mine in groups.values():
+        message_id = mine[0].message_id
         for start in range(0, len(mine), most):
-            yield Parcel(contents[message_id], tuple(mine[start : start + most]))
+            part = tuple(mine[start : start + most])
+            yield Parcel(contents[message_id], part, message_id in by_age, reserved)
 
 
 class Rack:
@@ -51,7 +70,7 @@ class Rack:
 
     def put(self, parcel: Parcel) -> None:
         """Add one."""
-        order = (parcel.priority, parcel.due_at, parcel.content.message_id.int, next(self._ticket))
+        order = (parcel.rank, parcel.due_at, parcel.content.message_id.int, next(self._ticket))
         heapq.heappush(self._heap, (*order, parcel))
 
     def take(self) -> Parcel:

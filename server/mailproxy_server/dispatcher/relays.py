@@ -1,6 +1,7 @@
 """The relays this dispatcher speaks to: an account's settings and its pool, kept current."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -21,13 +22,17 @@ class Route:
 
     account: Account
     pool: Pool
+    read_at: float = 0.0
+    """When the account was read, by the monotonic clock."""
 
 
 class Relays:
-    """Routes by account, read when first needed and again when they were said to change."""
+    """Routes by account, read when first needed and again when they were said to change, or
+    after `ttl` seconds: what is said may be lost."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, ttl: float) -> None:
         self._load = load
+        self._ttl = ttl
         self._routes: dict[Key, Route] = {}
         self._stale: set[Key] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -38,8 +43,8 @@ class Relays:
 
     async def route(self, key: Key) -> Route | None:
         """Give the account's route; None when it was deleted. Raises `Unavailable`."""
-        known = self._routes.get(key)
-        if known and key not in self._stale:
+        known, now = self._routes.get(key), time.monotonic()
+        if known and key not in self._stale and now - known.read_at < self._ttl:
             return known
         loaded = await self._load(*key)
         self._stale.discard(key)
@@ -53,7 +58,7 @@ class Relays:
         elif account.revision != known.account.revision:
             self._retire(known.pool)
             known.pool = pool  # in place: senders that hold the route go on by the new one
-        known.account = account
+        known.account, known.read_at = account, now
         return known
 
     async def close(self) -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from mailproxy_server.dispatcher.lanes import Desk, Lane
+from mailproxy_server.dispatcher.desk import Desk
+from mailproxy_server.dispatcher.lanes import Lane
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import claim, lookout
@@ -29,8 +30,7 @@ class Roster:
 
     def hint(self, lines: Sequence[str]) -> None:
         """Deliveries of these accounts ("tenant/account") may be due; none named: of any."""
-        for line in lines:
-            tenant, _, account_id = line.partition("/")
+        for tenant, _, account_id in _parts(lines):
             self._wake((UUID(tenant), account_id))
         if not lines:
             self._look.set()
@@ -39,11 +39,12 @@ class Roster:
         """These accounts have changed; none named: any may have."""
         if not lines:
             self._desk.relays.expire(None)
-        for line in lines:
-            tenant, _, account_id = line.partition("/")
-            self._desk.relays.expire((UUID(tenant), account_id))
-        for lane, _ in self._lanes.values():
-            lane.wake()
+        keys = [(UUID(tenant), account_id) for tenant, _, account_id in _parts(lines)]
+        for key in keys:
+            self._desk.relays.expire(key)
+        for key, (lane, _) in self._lanes.items():
+            if not keys or key in keys:
+                lane.changed()
 
     def settled(self, batch: Sequence[Settlement]) -> None:
         """Outcomes were written: tell the lanes that held these deliveries."""
@@ -67,7 +68,7 @@ class Roster:
             for key in keys:
                 self._wake(key)
             try:
-                async with asyncio.timeout(self._desk.poll_seconds):
+                async with asyncio.timeout(self._desk.scope.poll_seconds):
                     await self._look.wait()
             except TimeoutError:
                 pass  # nobody hinted: this is the poll
@@ -83,7 +84,7 @@ class Roster:
         await self._desk.settler.flush()
         if unsent:
             async with borrowed(self._desk.pool) as link:
-                await claim.release(link, self._desk.worker_id, unsent)
+                await claim.release(link, self._desk.scope.worker_id, unsent)
 
     def _wake(self, key: Key) -> None:
         if key not in self._lanes:
@@ -97,3 +98,7 @@ class Roster:
         """A lane fails by a bug only: the dispatcher must not limp on without it."""
         if not task.cancelled() and (bug := task.exception()) and not self._failed.done():
             self._failed.set_exception(bug)
+
+
+def _parts(lines: Sequence[str]) -> list[tuple[str, str, str]]:
+    return [line.partition("/") for line in lines]

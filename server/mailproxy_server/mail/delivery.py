@@ -37,7 +37,7 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What is written to the report log."""
+    """What is written to the report log. From BREAKER_OPENED on it concerns an account."""
 
     DEFERRED = 1
     SENT = 2
@@ -46,6 +46,8 @@ class Event(IntEnum):
     CANCELLED = 5
     CAPTURED = 6
     REQUEUED = 7
+    BREAKER_OPENED = 10
+    BREAKER_CLOSED = 11
 
 
 class Reason(IntEnum):
@@ -59,8 +61,10 @@ class Reason(IntEnum):
     NEEDS_SMTPUTF8 = 32
     NEEDS_8BITMIME = 33
     ATTACHMENT_UNAVAILABLE = 34
+    SUBMISSION_INVALID = 35
     THROTTLED = 40
     RATE_LIMITED = 41
+    QUOTA_EXHAUSTED = 42
     RELAY_UNREACHABLE = 50
     RELAY_AUTH = 51
     RELAY_TLS = 52
@@ -107,7 +111,9 @@ class Outcome:
     """What one attempt at one recipient came to. Made by its constructors only.
 
     `retry_in` (seconds) is set exactly when the event is DEFERRED. `possible_duplicate`:
-    this attempt may have been delivered although its reply was not seen.
+    this attempt may have been delivered although its reply was not seen. `spared`: the relay
+    blamed the account, so the attempt is not counted and the delivery keeps its place.
+    `detail` are our own words, "" for none.
     """
 
     event: Event
@@ -117,6 +123,8 @@ class Outcome:
     retry_in: float | None = None
     possible_duplicate: bool = False
     relay_message_id: str = ""
+    spared: bool = False
+    detail: str = ""
 
     @property
     def final(self) -> bool:
@@ -139,6 +147,13 @@ class Outcome:
     ) -> "Outcome":
         """Try again in `retry_in` seconds."""
         return cls(Event.DEFERRED, reason, reply, stage, retry_in, possible_duplicate)
+
+    @classmethod
+    def spare(
+        cls, reason: Reason, reply: Reply | None = None, stage: Stage | None = None
+    ) -> "Outcome":
+        """The account is to blame: try again in the same place, and do not count this attempt."""
+        return cls(Event.DEFERRED, reason, reply, stage, 0.0, spared=True)
 
     @classmethod
     def failed(

@@ -48,6 +48,8 @@ class FaultKind(StrEnum):
     """The content needs 8BITMIME (RFC 6152), not offered; nothing was sent."""
     LEASE_LOST = "lease_lost"
     """We could not renew our lease and closed the connection before the final dot."""
+    LATE = "late"
+    """The room reserved in the account's limits was not used in time; nothing was sent."""
     DRAINING = "draining"
     """We are stopping and closed the connection before the final dot."""
 

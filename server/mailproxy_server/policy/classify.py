@@ -5,6 +5,7 @@ that recipient even where the dialogue broke off later; what stopped the transac
 the others. A fault after the final dot is uncertain, never a failure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailproxy_server.mail.delivery import Reason
@@ -45,6 +46,13 @@ def classify(transcript: Transcript, recipients: tuple[str, ...]) -> tuple[Verdi
     if any(verdict.kind is Kind.ACCEPTED for verdict in verdicts):
         verdicts = [replace(v, at_once=True) if _crowded(v) else v for v in verdicts]
     return tuple(verdicts)
+
+
+def fewer(verdicts: Sequence[Verdict]) -> int | None:
+    """Give how many recipients at a time the relay takes; None when it did not complain."""
+    if not any(verdict.at_once for verdict in verdicts):
+        return None
+    return max(1, sum(verdict.kind is Kind.ACCEPTED for verdict in verdicts))
 
 
 def judge(stage: Stage, answer: Reply | Fault) -> Judgement:

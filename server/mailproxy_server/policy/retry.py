@@ -8,10 +8,15 @@ message ends EXPIRED at its time and not after it.
 from dataclasses import dataclass
 
 from mailproxy_server.mail.delivery import Outcome, Reason
-from mailproxy_server.policy.classify import Kind, Verdict
+from mailproxy_server.mail.transcript import Stage
+from mailproxy_server.policy.classify import Kind, Scope, Verdict
+from mailproxy_server.policy.rules import SETUP
 
 _DAY = 86400.0
 _INTERRUPTED_CAP = 600.0
+SPARED_MOST = 3
+"""Attempts that are not counted, in a round, because the relay blamed the account: a message that
+is wrongly taken for innocent must not hold its account up for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,19 @@ class RetryPolicy:
         return plain * (1 + self.jitter * jitter)
 
 
+def innocent(verdict: Verdict) -> bool:
+    """Whether nothing was tried for the message, and the account or we are to blame for it.
+
+    It goes back to its place untouched. That is so before MAIL, and where MAIL was answered
+    for the account as a whole.
+    """
+    if verdict.scope is Scope.US:
+        return verdict.stage is Stage.MAIL
+    if verdict.scope is not Scope.ACCOUNT:
+        return False
+    return verdict.stage in SETUP or (verdict.stage is Stage.MAIL and verdict.reply is not None)
+
+
 def settle_verdict(
     verdict: Verdict,
     *,
@@ -42,11 +60,14 @@ def settle_verdict(
     policy: RetryPolicy,
     jitter: float,
     expires_in: float | None,
+    spared: int = 0,
+    at_most_once: bool = False,
 ) -> Outcome:
     """Give the outcome of attempt number `attempt` (from 1).
 
     `age` is in seconds since the message was due first; `jitter` lies in [-1, 1];
-    `expires_in` is the time left until the message's own expiry, None when it has none.
+    `expires_in` is the time left until the message's own expiry, None when it has none;
+    `spared` is how many attempts were not counted before.
     """
     if verdict.kind is Kind.ACCEPTED and verdict.reply is not None:
         return Outcome.sent(verdict.reply, verdict.relay_message_id)
@@ -54,8 +75,11 @@ def settle_verdict(
     if verdict.kind is Kind.PERMANENT:
         return Outcome.failed(reason, reply, stage)
     uncertain = verdict.kind is Kind.UNCERTAIN
-    if verdict.at_once:
-        return Outcome.deferred(reason, 0.0, reply, stage)
+    if uncertain and at_most_once:
+        return Outcome.failed(Reason.OUTCOME_UNKNOWN, reply, stage, possible_duplicate=True)
+    blamed = verdict.scope is Scope.ACCOUNT and reply is not None and not uncertain
+    if verdict.at_once or (blamed and spared < SPARED_MOST):
+        return Outcome.spare(reason, reply, stage)
     if age >= policy.max_age or attempt >= (policy.max_attempts or attempt + 1):
         return Outcome.failed(Reason.RETRIES_EXHAUSTED, reply, stage, uncertain)
     wait = min(policy.delay(attempt, jitter), policy.max_age - age)
@@ -64,12 +88,14 @@ def settle_verdict(
     return Outcome.deferred(reason, wait, reply, stage, uncertain)
 
 
-def interrupted(attempts: int) -> Outcome:
+def interrupted(attempts: int, *, marked: bool = False) -> Outcome:
     """Give the outcome of an attempt whose process died or stalled.
 
-    `attempts` ended before it. The first one is tried again at once, later ones ever later,
-    from a second on: a message that kills its process must not do so in a circle. What the
-    relay got is not known.
+    `attempts` ended before it; `marked`: it was to be sent at most once, and may have been. The
+    first one is tried again at once, later ones ever later, from a second on: a message that
+    kills its process must not do so in a circle. What the relay got is not known.
     """
+    if marked:
+        return Outcome.failed(Reason.OUTCOME_UNKNOWN, possible_duplicate=True)
     wait = min(2.0 ** min(attempts - 1, 64), _INTERRUPTED_CAP) if attempts else 0.0
     return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)

@@ -144,6 +144,7 @@ FAULTS: dict[FaultKind, Judgement] = {
     FaultKind.TOO_LARGE: _TOO_LARGE,
     FaultKind.NEEDS_SMTPUTF8: Judgement(Kind.PERMANENT, Scope.CONTENT, Reason.NEEDS_SMTPUTF8),
     FaultKind.NEEDS_8BITMIME: Judgement(Kind.PERMANENT, Scope.CONTENT, Reason.NEEDS_8BITMIME),
+    FaultKind.LATE: _INTERRUPTED,
     FaultKind.LEASE_LOST: _INTERRUPTED,
     FaultKind.DRAINING: _INTERRUPTED,
 }

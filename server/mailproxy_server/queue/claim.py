@@ -16,7 +16,13 @@ from mailproxy_server.queue.lowwater import PRIORITIES
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this worker holds. `attempts` counts those that ended before."""
+    """A delivery that this worker holds.
+
+    `attempts` counts those that ended before in this round, which began at `round_at` (None:
+    with the submission); `spared` those beside them that were not counted. `marked`: it is to
+    be sent at most once and its final dot may have left. `claimed_at` is when the claim before
+    this one was made, after a take-over, else when this one was.
+    """
 
     tenant_id: UUID
     message_id: UUID
@@ -28,6 +34,12 @@ class Claimed:
     attempts: int
     claim_no: int
     doubtful: bool
+    cancel_requested: bool
+    marked: bool
+    spared: int
+    expire_at: datetime | None
+    round_at: datetime | None
+    claimed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +51,43 @@ class Claim:
 
 
 _RETURNING = """d.tenant_id, d.message_id, d.recipient_no, d.account_id, d.recipient, d.priority,
-          d.due_at, d.attempts, d.claim_no, d.doubtful"""
+          d.due_at, d.attempts, d.claim_no, d.doubtful, d.cancel_requested, d.marked, d.spared,
+          d.expire_at, d.round_at, d.claimed_at"""
 
-CLAIM = f"""
+_CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT d.ctid AS place
     FROM (VALUES (10::smallint, $4::timestamptz), (20::smallint, $5::timestamptz),
                  (30::smallint, $6::timestamptz), (40::smallint, $7::timestamptz)
          ) AS band(priority, bound)
     CROSS JOIN LATERAL (
-        SELECT ctid FROM mailproxy.deliveries
+        SELECT ctid, due_at FROM mailproxy.deliveries
         WHERE tenant_id = $1 AND account_id = $2 AND priority = band.priority
-          AND worker_id IS NULL AND due_at BETWEEN band.bound AND now()
+          AND worker_id IS NULL AND NOT held AND due_at BETWEEN band.bound AND now()
         ORDER BY due_at, message_id, recipient_no LIMIT $8 FOR UPDATE SKIP LOCKED
-    ) d LIMIT $8
+    ) d {order} LIMIT $8
 )
-UPDATE mailproxy.deliveries d SET worker_id = $3, claim_no = d.claim_no + 1
+UPDATE mailproxy.deliveries d
+SET worker_id = $3, claim_no = d.claim_no + 1, claimed_at = clock_timestamp()
 FROM due WHERE d.ctid = due.place AND d.tenant_id = $1
-RETURNING {_RETURNING}, now() AS claimed_at
-"""  # noqa: S608 - no input is in the text
+RETURNING {returning}, now() AS now
+"""
+
+CLAIM = _CLAIM.format(order="", returning=_RETURNING)
+"""By priority, then by age."""
+OLDEST = _CLAIM.format(order="ORDER BY d.due_at", returning=_RETURNING)
+"""By age, whatever the priority."""
+
+
+def seizing(found: str, change: str) -> str:
+    """Give the SQL that claims what `found` (a SELECT of ctid, locking) finds, by `change`."""
+    return f"""
+WITH found AS MATERIALIZED ({found})
+UPDATE mailproxy.deliveries d {change}
+FROM found WHERE d.ctid = found.ctid
+RETURNING {_RETURNING}
+"""
+
 
 _NEXT_DUE = """
 SELECT now() AS now, min(d.due_at) AS due_at
@@ -67,13 +97,13 @@ FROM (VALUES (10::smallint, $3::timestamptz), (20::smallint, $4::timestamptz),
 CROSS JOIN LATERAL (
     SELECT due_at FROM mailproxy.deliveries
     WHERE tenant_id = $1 AND account_id = $2 AND priority = band.priority
-      AND worker_id IS NULL AND due_at >= band.bound
+      AND worker_id IS NULL AND NOT held AND due_at >= band.bound
     ORDER BY due_at, message_id, recipient_no LIMIT 1
 ) d
 """
 
 _RELEASE = """
-UPDATE mailproxy.deliveries d SET worker_id = NULL
+UPDATE mailproxy.deliveries d SET worker_id = NULL, marked = false
 FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[])
   AS held(tenant_id, message_id, recipient_no, claim_no)
 WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id
@@ -116,9 +146,9 @@ async def claim(
     rows = await link.fetch(statement, tenant_id, account_id, worker_id, *bounds, limit)
     if not rows:
         return None
-    claimed = [Claimed(*row[:10]) for row in rows]
+    claimed = [Claimed(*row[:-1]) for row in rows]
     claimed.sort(key=lambda c: (c.priority, c.due_at, c.message_id.int, c.recipient_no))
-    return Claim(claimed, rows[0]["claimed_at"])
+    return Claim(claimed, rows[0]["now"])
 
 
 async def next_due(

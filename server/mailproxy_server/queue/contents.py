@@ -15,16 +15,16 @@ class Content:
     message_id: UUID
     accepted_at: datetime
     send_at: datetime | None
-    expire_at: datetime | None
     return_path: str
     octets: int
     content: bytes | None
     traceparent: str | None
+    at_most_once: bool
 
 
 _READ = """
-SELECT message_id, accepted_at, send_at, expire_at, return_path, octet_length(content),
-       CASE WHEN octet_length(content) <= $3 THEN content END, traceparent
+SELECT message_id, accepted_at, send_at, return_path, octet_length(content),
+       CASE WHEN octet_length(content) <= $3 THEN content END, traceparent, at_most_once
 FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = ANY($2)
 """
 

@@ -16,6 +16,7 @@ class AccountCounts:
     retrying: int
     scheduled: int
     sending: int
+    held: int
     oldest_due_at: datetime | None
 
 
@@ -55,13 +56,15 @@ async def by_account(link: Connection, tenant_id: UUID, account_id: str) -> list
     """Count by account, this one or ("") all of the tenant's; those with nothing to do too."""
     rows = await link.fetch(
         """SELECT a.account_id,
-                  count(*) FILTER (WHERE worker_id IS NULL AND due_at <= now()),
-                  count(*) FILTER (WHERE worker_id IS NULL AND due_at > now() AND attempts > 0),
-                  count(*) FILTER (WHERE worker_id IS NULL AND due_at > now() AND attempts = 0),
+                  count(*) FILTER (WHERE waits AND due_at <= now()),
+                  count(*) FILTER (WHERE waits AND due_at > now() AND attempts > 0),
+                  count(*) FILTER (WHERE waits AND due_at > now() AND attempts = 0),
                   count(worker_id),
-                  min(due_at) FILTER (WHERE worker_id IS NULL AND due_at <= now())
+                  count(*) FILTER (WHERE held),
+                  min(due_at) FILTER (WHERE waits AND due_at <= now())
            FROM mailproxy.accounts a
-           LEFT JOIN mailproxy.deliveries d USING (tenant_id, account_id)
+           LEFT JOIN (SELECT *, worker_id IS NULL AND NOT held AS waits
+                      FROM mailproxy.deliveries) d USING (tenant_id, account_id)
            WHERE a.tenant_id = $1 AND ($2 = '' OR a.account_id = $2)
            GROUP BY a.account_id, a.deleted_at
            HAVING a.deleted_at IS NULL OR count(d.message_id) > 0

@@ -34,6 +34,7 @@ class NewMessage:
     metadata: str | None
     traceparent: str | None
     recipients: tuple[str, ...]
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,10 @@ _INSERT = """
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
                          $6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::text[],
-                         $10::bytea[], $11::jsonb[], $12::jsonb[], $13::text[], $14::text[])
+                         $10::bytea[], $11::jsonb[], $12::jsonb[], $13::text[], $14::text[],
+                         $15::boolean[])
       AS t(tenant_id, message_id, account_id, request_id, digests, priority, send_at, expire_at,
-           return_path, content, labels, metadata, traceparent, recipients)
+           return_path, content, labels, metadata, traceparent, recipients, at_most_once)
 ), fresh AS (
     INSERT INTO mailproxy.requests (tenant_id, request_id, message_id, digests, created_at)
     SELECT tenant_id, request_id, message_id, digests, now() FROM input
@@ -73,15 +75,19 @@ WITH input AS MATERIALIZED (
 ), stored AS (
     INSERT INTO mailproxy.messages (tenant_id, message_id, account_id, request_id, priority,
         accepted_at, send_at, expire_at, return_path, content, labels, metadata, traceparent,
-        recipient_count)
+        recipient_count, at_most_once)
     SELECT tenant_id, message_id, account_id, request_id, priority, now(), send_at, expire_at,
            return_path, content, labels, metadata, traceparent,
-           cardinality(string_to_array(recipients, E'\n')) FROM accepted
+           cardinality(string_to_array(recipients, E'\n')), at_most_once FROM accepted
 ), queued AS (
     INSERT INTO mailproxy.deliveries (tenant_id, message_id, recipient_no, account_id, recipient,
-                                      priority, due_at)
+                                      priority, due_at, expire_at, held)
     SELECT a.tenant_id, a.message_id, r.position - 1, a.account_id, r.recipient, a.priority,
-           greatest(a.send_at, now())
+           greatest(a.send_at, now()), a.expire_at,
+           a.labels IS NOT NULL AND EXISTS (
+             SELECT 1 FROM mailproxy.pauses p
+             WHERE p.tenant_id = a.tenant_id AND p.account_id IN ('', a.account_id)
+               AND p.labels <> '{}' AND a.labels @> p.labels)
     FROM accepted a CROSS JOIN LATERAL
          unnest(string_to_array(a.recipients, E'\n')) WITH ORDINALITY AS r(recipient, position)
 )
@@ -119,6 +125,7 @@ async def insert(link: Connection, batch: Sequence[NewMessage]) -> dict[UUID, da
         [m.metadata for m in batch],
         [m.traceparent for m in batch],
         ["\n".join(m.recipients) for m in batch],
+        [m.at_most_once for m in batch],
     )
     return {row["message_id"]: row["accepted_at"] for row in rows}
 

@@ -19,3 +19,8 @@ def uuid7(unix_ms: int, entropy: bytes) -> UUID:
 def born(message_id: UUID) -> datetime:
     """Give the instant (UTC, to the millisecond) at which a UUIDv7 was made."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=message_id.int >> 80)
+
+
+def first_id(unix_ms: int) -> UUID:
+    """Give the least id that a message born at this instant or later can have."""
+    return UUID(int=unix_ms << 80)

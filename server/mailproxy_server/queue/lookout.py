@@ -8,7 +8,8 @@ _WAITING = """
 SELECT a.tenant_id, a.account_id FROM mailproxy.accounts a
 CROSS JOIN LATERAL (
     SELECT 1 FROM mailproxy.deliveries d
-    WHERE d.tenant_id = a.tenant_id AND d.account_id = a.account_id AND d.worker_id IS NULL LIMIT 1
+    WHERE d.tenant_id = a.tenant_id AND d.account_id = a.account_id AND d.worker_id IS NULL
+      AND NOT d.held LIMIT 1
 ) d
 """
 

@@ -13,6 +13,8 @@ from mailproxy_server.mail.delivery import Priority
 
 PRIORITIES = tuple(Priority)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""A bound that leaves a priority out."""
 
 
 class LowWater:

@@ -56,13 +56,14 @@ class Report:
     traceparent: str | None
     labels: str | None
     metadata: str | None
+    detail: str | None
     transcript: str | None
 
 
 _REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account_id, r.recipient,
     r.event, r.reason, r.attempt, r.reply_code, r.reply_enhanced, r.reply_text, r.reply_stage,
     r.relay_host, r.relay_message_id, r.next_attempt_at, r.possible_duplicate, m.request_id,
-    m.traceparent, m.labels::text, m.metadata::text"""
+    m.traceparent, m.labels::text, m.metadata::text, r.detail"""
 
 _MESSAGE = """LEFT JOIN mailproxy.messages m
   ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id"""
@@ -125,6 +126,7 @@ class Message:
     traceparent: str | None
     recipient_count: int
     content: bytes
+    at_most_once: bool
 
 
 async def head(link: Connection, tenant_id: UUID) -> Head:
@@ -166,7 +168,8 @@ async def message(link: Connection, tenant_id: UUID, message_id: UUID) -> Messag
     """Read one message by its key."""
     row = await link.fetchrow(
         """SELECT message_id, request_id, account_id, priority, accepted_at, send_at, expire_at,
-                  return_path, labels::text, metadata::text, traceparent, recipient_count, content
+                  return_path, labels::text, metadata::text, traceparent, recipient_count, content,
+                  at_most_once
            FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = $2""",
         tenant_id,
         message_id,

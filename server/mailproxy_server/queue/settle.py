@@ -23,7 +23,8 @@ class Settlement:
     """The outcome of one attempt at one claimed delivery.
 
     `attempted` is false when nothing was tried (it expired, its account is gone): the
-    count of attempts stays. `transcript` is this recipient's part of the dialogue.
+    count of attempts stays; nor does a spared attempt count. `transcript` is this recipient's
+    part of the dialogue.
     """
 
     claimed: Claimed
@@ -46,18 +47,20 @@ WITH v AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[], $6::smallint[],
         $7::smallint[], $8::integer[], $9::double precision[], $10::boolean[], $11::smallint[],
         $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
-        $18::json[])
+        $18::json[], $19::boolean[], $20::text[])
       WITH ORDINALITY AS t(tenant_id, message_id, recipient_no, claim_no, event, reason, attempt,
         retry_in, possible_duplicate, reply_code, reply_enhanced, reply_text, reply_stage,
-        relay_host, relay_message_id, mail_at, transcript, no)
+        relay_host, relay_message_id, mail_at, transcript, spared, detail, no)
 ), gone AS (
     DELETE FROM mailproxy.deliveries d USING v
     WHERE {key} AND {fence} AND v.retry_in IS NULL
     RETURNING v.*, d.account_id, d.recipient, d.doubtful, NULL::timestamptz AS due_at
 ), kept AS (
     UPDATE mailproxy.deliveries d
-    SET worker_id = NULL, attempts = v.attempt, doubtful = d.doubtful OR v.possible_duplicate,
-        due_at = clock_timestamp() + v.retry_in * interval '1 second'
+    SET worker_id = NULL, attempts = v.attempt - v.spared::integer, marked = false,
+        doubtful = d.doubtful OR v.possible_duplicate, spared = d.spared + v.spared::integer,
+        due_at = CASE WHEN v.spared THEN d.due_at
+                      ELSE clock_timestamp() + v.retry_in * interval '1 second' END
     FROM v WHERE {key} AND {fence} AND v.retry_in IS NOT NULL
     RETURNING v.*, d.account_id, d.recipient, d.doubtful, d.due_at
 ), settled AS MATERIALIZED (
@@ -75,11 +78,12 @@ WITH v AS MATERIALIZED (
 INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
     account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
     reply_stage, relay_host, relay_message_id, mail_at, next_attempt_at, possible_duplicate,
-    transcript)
+    transcript, claim_no, detail)
 SELECT s.tenant_id, raised.base + row_number() OVER (PARTITION BY s.tenant_id ORDER BY s.no),
     raised.last_at, s.message_id, s.recipient_no, s.account_id, s.recipient, s.event, s.reason,
     s.attempt, s.reply_code, s.reply_enhanced, s.reply_text, s.reply_stage, s.relay_host,
-    s.relay_message_id, s.mail_at, s.due_at, s.doubtful OR s.possible_duplicate, s.transcript
+    s.relay_message_id, s.mail_at, s.due_at, s.doubtful OR s.possible_duplicate, s.transcript,
+    s.claim_no, s.detail
 FROM settled s JOIN raised ON raised.tenant_id = s.tenant_id
 RETURNING tenant_id, message_id, recipient_no
 """
@@ -132,6 +136,8 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
         outcome.relay_message_id or None,
         settlement.mail_at,
         to_json(transcript.exchanges) if transcript else None,
+        outcome.spared,
+        outcome.detail.replace("\0", "\N{REPLACEMENT CHARACTER}") or None,
     )
 
 

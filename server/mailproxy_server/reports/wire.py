@@ -27,7 +27,7 @@ def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
         report_id=f"{log_id.hex}-{report.log_offset}",
         offset=report.log_offset,
         cursor=encode(Cursor(log_id, day, report.log_offset)),
-        message_id=str(report.message_id),
+        message_id=str(report.message_id) if report.message_id.int else "",
         request_id=report.request_id or "",
         account_id=report.account_id,
         recipient=report.recipient,
@@ -42,6 +42,7 @@ def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
         labels=json.loads(report.labels) if report.labels else None,
         metadata=json.loads(report.metadata) if report.metadata else None,
         possible_duplicate=report.possible_duplicate,
+        detail=report.detail or "",
     )
     wire.event_time.FromDatetime(report.reported_at)
     if report.next_attempt_at:

@@ -16,8 +16,9 @@ from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import born
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.reports.tail import Tail
-from mailproxy_server.rpc import standing, submission, watching
+from mailproxy_server.rpc import explaining, listing, standing, submission, watching
 from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.controlling import Controlling, stand
 from mailproxy_server.rpc.depth import Depth
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.find import find, not_found
@@ -114,6 +115,36 @@ class Messages:
         response.attempts.extend(standing.attempts(reports))
         return response
 
+    async def ListMessages(
+        self, request: message_pb2.ListMessagesRequest, call: Call
+    ) -> message_pb2.ListMessagesResponse:
+        """List messages, the newest first."""
+        return await listing.page(self.pool, request, call)
+
+    async def ExplainMessage(
+        self, request: message_pb2.ExplainMessageRequest, call: Call
+    ) -> message_pb2.ExplainMessageResponse:
+        """Say why a message waits, and until when."""
+        return await explaining.message(self.pool, request, call)
+
+    async def CancelMessage(
+        self, request: message_pb2.CancelMessageRequest, call: Call
+    ) -> message_pb2.CancelMessageResponse:
+        """Withdraw what has not begun to be sent."""
+        return await Controlling(self.pool, self.bell).cancel(request, call)
+
+    async def RescheduleMessage(
+        self, request: message_pb2.RescheduleMessageRequest, call: Call
+    ) -> message_pb2.RescheduleMessageResponse:
+        """Give what has not been sent another time."""
+        return await Controlling(self.pool, self.bell).reschedule(request, call)
+
+    async def RetryMessage(
+        self, request: message_pb2.RetryMessageRequest, call: Call
+    ) -> message_pb2.RetryMessageResponse:
+        """Bring failed and expired recipients back to the queue."""
+        return await Controlling(self.pool, self.bell).retry(request, call)
+
     async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
         message = await self._prepare(request, call, path)
         if request.validate_only:
@@ -177,12 +208,10 @@ class Messages:
             return submission.accepted(message, taken)
         submission.same_or_refused(taken, message)
         async with borrowed(self.pool) as link:
-            head = await read.head(link, message.tenant_id)
-            standings = await read.standing(link, message.tenant_id, taken.message_id)
-            reports = await read.of_message(link, message.tenant_id, taken.message_id)
+            statuses = await stand(link, message.tenant_id, taken.message_id)
         response = Submitted(message_id=str(taken.message_id), replayed=True)
         response.accept_time.FromDatetime(taken.accepted_at)
-        response.recipients.extend(standing.recipients(standings, reports, head.log_id))
+        response.recipients.extend(statuses)
         return response
 
 

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
-from mailproxy.v1 import queue_pb2
+from mailproxy.v1 import delivery_pb2, queue_pb2
 
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue import control, counts, read, wake
+from mailproxy_server.queue import control, counts, pauses, read, wake
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.pauses import Paused
 from mailproxy_server.rpc import selecting
 from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.faring import health_of
+
+BATCH = 500
+NOTE_LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,31 @@ class Queues:
             self.bell.ring(wake.DUE, [])
         return queue_pb2.RunNowResponse(made_due=len(made_due))
 
+    async def PauseQueue(
+        self, request: queue_pb2.PauseQueueRequest, call: Call
+    ) -> queue_pb2.PauseQueueResponse:
+        """Hold an account's or labels' messages back."""
+        paused = _paused(request.selector)
+        if len(request.note) > NOTE_LIMIT or not request.note.isprintable():
+            raise invalid("note", f"give printable text of at most {NOTE_LIMIT} characters")
+        async with borrowed(self.pool) as link:
+            await pauses.begin(link, call.tenant_id, paused, request.note)
+            await pauses.apply(link, BATCH)
+            held, in_progress = await pauses.counts(link, call.tenant_id, paused)
+        return queue_pb2.PauseQueueResponse(held=held, in_progress=in_progress)
+
+    async def ResumeQueue(
+        self, request: queue_pb2.ResumeQueueRequest, call: Call
+    ) -> queue_pb2.ResumeQueueResponse:
+        """End a pause."""
+        paused = _paused(request.selector)
+        async with borrowed(self.pool) as link:
+            held, _ = await pauses.counts(link, call.tenant_id, paused)
+            resumed = await pauses.end(link, call.tenant_id, paused)
+            freed = await pauses.free(link, call.tenant_id, paused.account_id, BATCH)
+        released = freed if paused.labels else held
+        return queue_pb2.ResumeQueueResponse(resumed=resumed, released=released if resumed else 0)
+
     async def GetQueueStatus(
         self, request: queue_pb2.GetQueueStatusRequest, call: Call
     ) -> queue_pb2.GetQueueStatusResponse:
@@ -54,6 +84,8 @@ class Queues:
             accounts = await counts.by_account(link, call.tenant_id, request.account_id)
             dispatchers = await counts.dispatchers(link)
             head = await read.head(link, call.tenant_id)
+            fares = await health_of(link, call.tenant_id, [one.account_id for one in accounts])
+            paused = await pauses.of_tenant(link, call.tenant_id)
         response = queue_pb2.GetQueueStatusResponse(head_offset=head.last_offset)
         for one in accounts:
             status = response.accounts.add(
@@ -62,6 +94,8 @@ class Queues:
                 retrying=one.retrying,
                 scheduled=one.scheduled,
                 sending=one.sending,
+                held=one.held,
+                health=fares.get(one.account_id),
             )
             if one.oldest_due_at:
                 status.oldest_due_time.FromDatetime(one.oldest_due_at)
@@ -71,4 +105,22 @@ class Queues:
             )
             told.start_time.FromDatetime(worker.started_at)
             told.beat_time.FromDatetime(worker.beat_at)
+        for pause in paused:
+            entry = response.pauses.add(note=pause.note)
+            entry.selector.account_id = pause.paused.account_id
+            entry.selector.labels.update(pause.paused.labels)
+            entry.pause_time.FromDatetime(pause.paused_at)
         return response
+
+
+def _paused(selector: delivery_pb2.Selector) -> Paused:
+    """Give what a selector pauses; raise `InvalidFields` where that cannot be paused."""
+    chosen = selecting.chosen(selector)
+    if chosen.message_ids:
+        raise invalid(
+            "selector.message_ids",
+            "single messages are not paused: cancel or reschedule them, or pause by a label",
+        )
+    if chosen.everything:
+        raise invalid("selector", "is empty; name an account_id or labels")
+    return Paused(chosen.account_id, chosen.labels)

@@ -59,6 +59,11 @@ def message(
         metadata=json.loads(stored.metadata) if stored.metadata else None,
         recipients=statuses,
         traceparent=stored.traceparent or "",
+        delivery_guarantee=(
+            message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE
+            if stored.at_most_once
+            else message_pb2.DELIVERY_GUARANTEE_AT_LEAST_ONCE
+        ),
     )
     response.accept_time.FromDatetime(stored.accepted_at)
     if stored.send_at:

@@ -63,6 +63,7 @@ def new_message(
         metadata=json.dumps(admitted.metadata) if admitted.metadata else None,
         traceparent=given or None,
         recipients=admitted.recipients,
+        at_most_once=admitted.at_most_once,
     )
 
 

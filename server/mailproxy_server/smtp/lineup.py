@@ -76,6 +76,25 @@ class Lineup(Generic[S]):
         self.busy -= 1
         self._resting.append((now, session))
 
+    def open(self, wanted: int) -> int:
+        """Count as busy, to be opened, what is missing of `wanted` at rest; give how many."""
+        missing = min(wanted - self.resting, self._limit - self.busy - len(self._resting))
+        self.busy += max(missing, 0)
+        return max(missing, 0)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more are busy than there may be: who finishes next is not needed any more."""
+        return self.busy > self._limit
+
+    def resize(self, limit: int) -> tuple[S, ...]:
+        """Let there be at most `limit` from now on; give those at rest that are too many."""
+        self._limit = limit
+        surplus = min(max(self.busy + len(self._resting) - limit, 0), len(self._resting))
+        gone = tuple(session for _, session in self._resting[:surplus])
+        del self._resting[:surplus]
+        return gone
+
     def leave(self) -> None:
         """A busy one was closed, or never opened."""
         self.busy -= 1

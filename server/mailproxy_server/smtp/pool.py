@@ -17,16 +17,17 @@ from mailproxy_server.smtp.connect import Opening
 from mailproxy_server.smtp.lineup import Lineup
 from mailproxy_server.smtp.relay import Relay, Timeouts
 from mailproxy_server.smtp.session import Session
-from mailproxy_server.smtp.transaction import MayDot, Transaction
+from mailproxy_server.smtp.transaction import Permit, Transaction
 from mailproxy_server.smtp.trust import Trust
 from mailproxy_server.smtp.verify import Verified, verify
 
 
 @dataclass(frozen=True, slots=True)
 class PoolFacts:
-    """Connections now open and at rest, and how many were ever opened."""
+    """Connections now open, at work (or opening) and at rest, and how many were ever opened."""
 
     open: int
+    busy: int
     idle: int
     opened: int
 
@@ -36,7 +37,7 @@ class _Message:
     envelope: Envelope
     content: bytes
     needs: Needs
-    may_dot: MayDot
+    permit: Permit
     started: float
 
 
@@ -66,7 +67,8 @@ class Pool:
     def facts(self) -> PoolFacts:
         """What it holds."""
         resting = self._lineup.resting
-        return PoolFacts(self._lineup.busy + resting, resting, self._opened)
+        busy = self._lineup.busy
+        return PoolFacts(busy + resting, busy, resting, self._opened)
 
     async def send(
         self,
@@ -76,7 +78,7 @@ class Pool:
         eight_bit: bool,
         utf8_headers: bool,
         envelope_id: str,
-        may_dot: MayDot,
+        permit: Permit,
     ) -> Transcript:
         """Run one transaction; waits for a turn when all connections are busy.
 
@@ -88,9 +90,21 @@ class Pool:
         needs = Needs(size, eight_bit, utf8_headers, envelope_id)
         place = await self._take()
         try:
-            return await self._attempt(place, _Message(envelope, content, needs, may_dot, started))
+            return await self._attempt(place, _Message(envelope, content, needs, permit, started))
         finally:
             self._free(place)
+
+    async def warm(self, wanted: int) -> list[Transcript]:
+        """Open connections until `wanted` are at rest, or as many as there may be.
+
+        Gives the transcripts of those that failed.
+        """
+        opening = [self._warm_one() for _ in range(self._lineup.open(wanted))]
+        return [failed for failed in await asyncio.gather(*opening) if failed is not None]
+
+    def resize(self, connections: int) -> None:
+        """Have at most `connections` from now on; busy ones finish first. Repeatable."""
+        self._dismiss(self._lineup.resize(min(connections, self.relay.max_connections)))
 
     async def verify(self) -> Verified:
         """Try the relay by a connection of its own, beside those of the pool."""
@@ -114,20 +128,35 @@ class Pool:
                 return self._transcript(transaction.exchanges, transaction.mail_sent_ms)
         if session is not None:
             session.abort()
-        opening = Opening(self.relay, self._timeouts, message.started)
-        place.session = session = await opening.run(await self._trust.context())
+        opening = await self._open(place, message.started)
+        session = place.session
         if session is None:
             return self._transcript(opening.exchanges)
-        self._opened += 1
         transaction = await self._run(session, message)
         return self._transcript(opening.exchanges + transaction.exchanges, transaction.mail_sent_ms)
+
+    async def _open(self, place: _Place, started: float) -> Opening:
+        """Open a connection at this place; it has none afterwards where that failed."""
+        place.session = None
+        opening = Opening(self.relay, self._timeouts, started)
+        place.session = await opening.run(await self._trust.context())
+        self._opened += place.session is not None
+        return opening
+
+    async def _warm_one(self) -> Transcript | None:
+        place = _Place()
+        try:
+            opening = await self._open(place, asyncio.get_running_loop().time())
+        finally:
+            self._free(place)
+        return self._transcript(opening.exchanges) if place.session is None else None
 
     async def _run(self, session: Session, message: _Message) -> Transaction:
         steps = plan(message.envelope, message.needs, session.offer)
         transaction = Transaction(session, steps, message.started)
         pipelined = self.relay.pipelining and session.offer.pipelining
         try:
-            await transaction.run(message.content, message.may_dot, pipelined=pipelined)
+            await transaction.run(message.content, message.permit, pipelined=pipelined)
         except BaseException:
             session.abort()
             raise
@@ -161,10 +190,12 @@ class Pool:
         if session is not None and not session.usable:
             session.abort()
             session = None
-        elif session is not None and (self._closed or self._used_up(session)):
+        elif session is not None and (
+            self._closed or self._lineup.crowded or self._used_up(session)
+        ):
             self._spawn(self._leave(session))
             return
-        while self._turns:
+        while self._turns and not self._lineup.crowded:
             turn = self._turns.popleft()
             if not turn.done():
                 turn.set_result(_Place(session, session is not None and session.unfinished))

@@ -5,16 +5,26 @@ after `may_dot` allowed it; where it must not, the connection is cut, since a do
 truncated content would deliver half a message.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
 from mailproxy_server.smtp.commands import Plan, Step, stuffed, wire_form
 from mailproxy_server.smtp.session import Session
 from mailproxy_server.smtp.wire import Answer
 
-MayDot = Callable[[], Fault | None]
-"""Asked just before the final dot; a fault forbids it."""
+
+class Permit(Protocol):
+    """Asked just before the two steps that cannot be taken back; a fault forbids the step."""
+
+    def may_mail(self) -> Fault | None:
+        """Whether MAIL may leave; where not, nothing of the message is sent."""
+        ...
+
+    def may_dot(self) -> Fault | None:
+        """Whether the final dot may leave; where not, the connection is cut."""
+        ...
+
 
 AT_ONCE = 64 * 1024
 """A content of up to this many octets is written together with its final dot."""
@@ -36,11 +46,15 @@ class Transaction:
     _accepted: int = 0
     _ready: bool = False
 
-    async def run(self, content: bytes, may_dot: MayDot, *, pipelined: bool) -> None:
+    async def run(self, content: bytes, permit: Permit, *, pipelined: bool) -> None:
         """Go through it to its end, whichever that is. Cancelled, the session must be aborted."""
         for step, fault in self.plan.impossible:
             self._note(step, Answer(self.started, fault))
         if not self.plan.steps:
+            return
+        forbidden = permit.may_mail()
+        if forbidden is not None:
+            self._note(self.plan.steps[0], Answer(self.session.wire.now(), forbidden))
             return
         self.session.transactions += 1
         self.session.unfinished = True
@@ -49,7 +63,7 @@ class Transaction:
         else:
             await self._envelope_step_by_step()
         if self._ready and self._accepted:
-            await self._content(content, may_dot)
+            await self._content(content, permit)
         elif self._ready:
             await self._dot(b".\r\n")  # RFC 2920 section 3.1: 354 though no recipient was accepted
 
@@ -87,7 +101,7 @@ class Transaction:
             if not self._record(step, await wire.answer(limit)):
                 return
 
-    async def _content(self, content: bytes, may_dot: MayDot) -> None:
+    async def _content(self, content: bytes, permit: Permit) -> None:
         wire = self.session.wire
         ready, end = stuffed(content)
         if len(ready) > AT_ONCE:
@@ -97,7 +111,7 @@ class Transaction:
             said = wire.stray if wire.stray is not None and not wire.stray.positive else None
             self._note(_SENDING, Answer(wire.now(), said or wire.fault))
             return
-        refused = may_dot()
+        refused = permit.may_dot()
         if refused is not None:
             wire.fail(refused)
             self._note(_NOT_SENT, Answer(wire.now(), refused))

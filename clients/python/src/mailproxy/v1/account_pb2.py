@@ -28,35 +28,51 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mailproxy.v1 import delivery_pb2 as mailproxy_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amailproxy/v1/account.proto\x12\x0cmailproxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmailproxy/v1/delivery.proto\"\x9c\x04\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\"\n\x03tls\x18\x04 \x01(\x0e\x32\x15.mailproxy.v1.TlsMode\x12 \n\x18tls_insecure_skip_verify\x18\x05 \x01(\x08\x12\x1b\n\x13tls_ca_certificates\x18\x06 \x01(\t\x12\x10\n\x08username\x18\x07 \x01(\t\x12\x10\n\x08password\x18\x08 \x01(\t\x12\x14\n\x0chas_password\x18\t \x01(\x08\x12\x11\n\tehlo_name\x18\n \x01(\t\x12\x17\n\x0fmax_connections\x18\x0b \x01(\x05\x12&\n\x1emax_recipients_per_transaction\x18\x0c \x01(\x05\x12#\n\x1bmax_messages_per_connection\x18\r \x01(\x05\x12+\n\x08idle_ttl\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x64isable_pipelining\x18\x0f \x01(\x08\x12\x12\n\nis_default\x18\x10 \x01(\x08\x12\x0c\n\x04\x65tag\x18( \x01(\t\x12/\n\x0b\x63reate_time\x18) \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18* \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x01\n\x14ManageAccountRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1b.mailproxy.v1.AccountAction\x12&\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x15.mailproxy.v1.Account\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\"P\n\x15ManageAccountResponse\x12&\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x15.mailproxy.v1.Account\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"*\n\x14VerifyAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\xbb\x01\n\x15VerifyAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12+\n\x06reason\x18\x02 \x01(\x0e\x32\x1b.mailproxy.v1.FailureReason\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12-\n\texchanges\x18\x04 \x03(\x0b\x32\x1a.mailproxy.v1.SmtpExchange\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12\x13\n\x0btls_version\x18\x06 \x01(\t\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"<\n\x12GetAccountResponse\x12&\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x15.mailproxy.v1.Account\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x14ListAccountsResponse\x12\'\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x15.mailproxy.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*d\n\x07TlsMode\x12\x18\n\x14TLS_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11TLS_MODE_STARTTLS\x10\x01\x12\x15\n\x11TLS_MODE_IMPLICIT\x10\x02\x12\x11\n\rTLS_MODE_NONE\x10\x03*\x80\x01\n\rAccountAction\x12\x1e\n\x1a\x41\x43\x43OUNT_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_CREATE\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_UPDATE\x10\x02\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_DELETE\x10\x03\x32\xec\x02\n\x0e\x41\x63\x63ountService\x12X\n\rManageAccount\x12\".mailproxy.v1.ManageAccountRequest\x1a#.mailproxy.v1.ManageAccountResponse\x12X\n\rVerifyAccount\x12\".mailproxy.v1.VerifyAccountRequest\x1a#.mailproxy.v1.VerifyAccountResponse\x12O\n\nGetAccount\x12\x1f.mailproxy.v1.GetAccountRequest\x1a .mailproxy.v1.GetAccountResponse\x12U\n\x0cListAccounts\x12!.mailproxy.v1.ListAccountsRequest\x1a\".mailproxy.v1.ListAccountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amailproxy/v1/account.proto\x12\x0cmailproxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmailproxy/v1/delivery.proto\"\xc6\x06\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\"\n\x03tls\x18\x04 \x01(\x0e\x32\x15.mailproxy.v1.TlsMode\x12 \n\x18tls_insecure_skip_verify\x18\x05 \x01(\x08\x12\x1b\n\x13tls_ca_certificates\x18\x06 \x01(\t\x12\x10\n\x08username\x18\x07 \x01(\t\x12\x10\n\x08password\x18\x08 \x01(\t\x12\x14\n\x0chas_password\x18\t \x01(\x08\x12\x11\n\tehlo_name\x18\n \x01(\t\x12\x17\n\x0fmax_connections\x18\x0b \x01(\x05\x12&\n\x1emax_recipients_per_transaction\x18\x0c \x01(\x05\x12#\n\x1bmax_messages_per_connection\x18\r \x01(\x05\x12+\n\x08idle_ttl\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x64isable_pipelining\x18\x0f \x01(\x08\x12\x12\n\nis_default\x18\x10 \x01(\x08\x12\'\n\x06limits\x18\x11 \x03(\x0b\x32\x17.mailproxy.v1.RateLimit\x12\x33\n\x0elimit_behavior\x18\x12 \x01(\x0e\x32\x1b.mailproxy.v1.LimitBehavior\x12\x12\n\nrate_group\x18\x13 \x01(\t\x12(\n\x05retry\x18\x14 \x01(\x0b\x32\x19.mailproxy.v1.RetryPolicy\x12\x1c\n\x14\x66\x61llback_account_ids\x18\x15 \x03(\t\x12\x34\n\x11\x66\x61ilover_patience\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x63\x61pture\x18\x17 \x01(\x08\x12\'\n\x05oauth\x18\x18 \x01(\x0b\x32\x18.mailproxy.v1.OauthGrant\x12\x0c\n\x04\x65tag\x18( \x01(\t\x12/\n\x0b\x63reate_time\x18) \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18* \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\tRateLimit\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12)\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x04unit\x18\x03 \x01(\x0e\x32\x16.mailproxy.v1.RateUnit\"\xdd\x01\n\x0bRetryPolicy\x12.\n\x0b\x66irst_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\x01\x12,\n\tmax_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x06jitter\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cmax_attempts\x18\x05 \x01(\x05\x12*\n\x07max_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07_jitter\"\xa5\x01\n\nOauthGrant\x12\x11\n\ttoken_url\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x15\n\rclient_secret\x18\x03 \x01(\t\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\r\n\x05scope\x18\x05 \x01(\t\x12\x19\n\x11has_client_secret\x18\x06 \x01(\x08\x12\x19\n\x11has_refresh_token\x18\x07 \x01(\x08\"\xd2\x03\n\rAccountHealth\x12\x0e\n\x06paused\x18\x01 \x01(\x08\x12.\n\npause_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npause_note\x18\x03 \x01(\t\x12+\n\x07\x62reaker\x18\x04 \x01(\x0e\x32\x1a.mailproxy.v1.BreakerState\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.mailproxy.v1.FailureReason\x12&\n\x05reply\x18\x06 \x01(\x0b\x32\x17.mailproxy.v1.SmtpReply\x12\x0e\n\x06remedy\x18\x07 \x01(\t\x12-\n\topen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_probe_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15throttled_connections\x18\n \x01(\x05\x12\x30\n\rthrottled_gap\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x06limits\x18\x0c \x03(\x0b\x32\x16.mailproxy.v1.LimitUse\"o\n\x08LimitUse\x12&\n\x05limit\x18\x01 \x01(\x0b\x32\x17.mailproxy.v1.RateLimit\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12-\n\troom_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x01\n\x14ManageAccountRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1b.mailproxy.v1.AccountAction\x12&\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x15.mailproxy.v1.Account\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\"P\n\x15ManageAccountResponse\x12&\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x15.mailproxy.v1.Account\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"*\n\x14VerifyAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\xbb\x01\n\x15VerifyAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12+\n\x06reason\x18\x02 \x01(\x0e\x32\x1b.mailproxy.v1.FailureReason\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12-\n\texchanges\x18\x04 \x03(\x0b\x32\x1a.mailproxy.v1.SmtpExchange\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12\x13\n\x0btls_version\x18\x06 \x01(\t\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"i\n\x12GetAccountResponse\x12&\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x15.mailproxy.v1.Account\x12+\n\x06health\x18\x02 \x01(\x0b\x32\x1b.mailproxy.v1.AccountHealth\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x14ListAccountsResponse\x12\'\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x15.mailproxy.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*d\n\x07TlsMode\x12\x18\n\x14TLS_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11TLS_MODE_STARTTLS\x10\x01\x12\x15\n\x11TLS_MODE_IMPLICIT\x10\x02\x12\x11\n\rTLS_MODE_NONE\x10\x03*W\n\x08RateUnit\x12\x19\n\x15RATE_UNIT_UNSPECIFIED\x10\x00\x12\x18\n\x14RATE_UNIT_RECIPIENTS\x10\x01\x12\x16\n\x12RATE_UNIT_MESSAGES\x10\x02*d\n\rLimitBehavior\x12\x1e\n\x1aLIMIT_BEHAVIOR_UNSPECIFIED\x10\x00\x12\x18\n\x14LIMIT_BEHAVIOR_DEFER\x10\x01\x12\x19\n\x15LIMIT_BEHAVIOR_REJECT\x10\x02*_\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02*\x80\x01\n\rAccountAction\x12\x1e\n\x1a\x41\x43\x43OUNT_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_CREATE\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_UPDATE\x10\x02\x12\x19\n\x15\x41\x43\x43OUNT_ACTION_DELETE\x10\x03\x32\xec\x02\n\x0e\x41\x63\x63ountService\x12X\n\rManageAccount\x12\".mailproxy.v1.ManageAccountRequest\x1a#.mailproxy.v1.ManageAccountResponse\x12X\n\rVerifyAccount\x12\".mailproxy.v1.VerifyAccountRequest\x1a#.mailproxy.v1.VerifyAccountResponse\x12O\n\nGetAccount\x12\x1f.mailproxy.v1.GetAccountRequest\x1a .mailproxy.v1.GetAccountResponse\x12U\n\x0cListAccounts\x12!.mailproxy.v1.ListAccountsRequest\x1a\".mailproxy.v1.ListAccountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mailproxy.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TLSMODE']._serialized_start=1506
-  _globals['_TLSMODE']._serialized_end=1606
-  _globals['_ACCOUNTACTION']._serialized_start=1609
-  _globals['_ACCOUNTACTION']._serialized_end=1737
+  _globals['_TLSMODE']._serialized_start=2932
+  _globals['_TLSMODE']._serialized_end=3032
+  _globals['_RATEUNIT']._serialized_start=3034
+  _globals['_RATEUNIT']._serialized_end=3121
+  _globals['_LIMITBEHAVIOR']._serialized_start=3123
+  _globals['_LIMITBEHAVIOR']._serialized_end=3223
+  _globals['_BREAKERSTATE']._serialized_start=3225
+  _globals['_BREAKERSTATE']._serialized_end=3320
+  _globals['_ACCOUNTACTION']._serialized_start=3323
+  _globals['_ACCOUNTACTION']._serialized_end=3451
   _globals['_ACCOUNT']._serialized_start=173
-  _globals['_ACCOUNT']._serialized_end=713
-  _globals['_MANAGEACCOUNTREQUEST']._serialized_start=716
-  _globals['_MANAGEACCOUNTREQUEST']._serialized_end=933
-  _globals['_MANAGEACCOUNTRESPONSE']._serialized_start=935
-  _globals['_MANAGEACCOUNTRESPONSE']._serialized_end=1015
-  _globals['_VERIFYACCOUNTREQUEST']._serialized_start=1017
-  _globals['_VERIFYACCOUNTREQUEST']._serialized_end=1059
-  _globals['_VERIFYACCOUNTRESPONSE']._serialized_start=1062
-  _globals['_VERIFYACCOUNTRESPONSE']._serialized_end=1249
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1251
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1290
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1292
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1352
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1354
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1414
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1416
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1504
-  _globals['_ACCOUNTSERVICE']._serialized_start=1740
-  _globals['_ACCOUNTSERVICE']._serialized_end=2104
+  _globals['_ACCOUNT']._serialized_end=1011
+  _globals['_RATELIMIT']._serialized_start=1013
+  _globals['_RATELIMIT']._serialized_end=1120
+  _globals['_RETRYPOLICY']._serialized_start=1123
+  _globals['_RETRYPOLICY']._serialized_end=1344
+  _globals['_OAUTHGRANT']._serialized_start=1347
+  _globals['_OAUTHGRANT']._serialized_end=1512
+  _globals['_ACCOUNTHEALTH']._serialized_start=1515
+  _globals['_ACCOUNTHEALTH']._serialized_end=1981
+  _globals['_LIMITUSE']._serialized_start=1983
+  _globals['_LIMITUSE']._serialized_end=2094
+  _globals['_MANAGEACCOUNTREQUEST']._serialized_start=2097
+  _globals['_MANAGEACCOUNTREQUEST']._serialized_end=2314
+  _globals['_MANAGEACCOUNTRESPONSE']._serialized_start=2316
+  _globals['_MANAGEACCOUNTRESPONSE']._serialized_end=2396
+  _globals['_VERIFYACCOUNTREQUEST']._serialized_start=2398
+  _globals['_VERIFYACCOUNTREQUEST']._serialized_end=2440
+  _globals['_VERIFYACCOUNTRESPONSE']._serialized_start=2443
+  _globals['_VERIFYACCOUNTRESPONSE']._serialized_end=2630
+  _globals['_GETACCOUNTREQUEST']._serialized_start=2632
+  _globals['_GETACCOUNTREQUEST']._serialized_end=2671
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=2673
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=2778
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=2780
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=2840
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=2842
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2930
+  _globals['_ACCOUNTSERVICE']._serialized_start=3454
+  _globals['_ACCOUNTSERVICE']._serialized_end=3818
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,78 @@ TLS_MODE_NONE: TlsMode.ValueType  # 3
 """No TLS. Credentials are refused with it unless the relay is on loopback."""
 Global___TlsMode: _TypeAlias = TlsMode  # noqa: Y015
 
+class _RateUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RateUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RATE_UNIT_UNSPECIFIED: _RateUnit.ValueType  # 0
+    """Not set: RECIPIENTS."""
+    RATE_UNIT_RECIPIENTS: _RateUnit.ValueType  # 1
+    """Each recipient of each SMTP transaction."""
+    RATE_UNIT_MESSAGES: _RateUnit.ValueType  # 2
+    """Each SMTP transaction, whatever it brings to how many."""
+
+class RateUnit(_RateUnit, metaclass=_RateUnitEnumTypeWrapper):
+    """What a limit counts."""
+
+RATE_UNIT_UNSPECIFIED: RateUnit.ValueType  # 0
+"""Not set: RECIPIENTS."""
+RATE_UNIT_RECIPIENTS: RateUnit.ValueType  # 1
+"""Each recipient of each SMTP transaction."""
+RATE_UNIT_MESSAGES: RateUnit.ValueType  # 2
+"""Each SMTP transaction, whatever it brings to how many."""
+Global___RateUnit: _TypeAlias = RateUnit  # noqa: Y015
+
+class _LimitBehavior:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LimitBehaviorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitBehavior.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIMIT_BEHAVIOR_UNSPECIFIED: _LimitBehavior.ValueType  # 0
+    """Not set: DEFER."""
+    LIMIT_BEHAVIOR_DEFER: _LimitBehavior.ValueType  # 1
+    """It waits in its place; no attempt is counted and no report written."""
+    LIMIT_BEHAVIOR_REJECT: _LimitBehavior.ValueType  # 2
+    """It fails with RATE_LIMITED when its turn comes."""
+
+class LimitBehavior(_LimitBehavior, metaclass=_LimitBehaviorEnumTypeWrapper):
+    """What happens to a delivery for which a limit has no room."""
+
+LIMIT_BEHAVIOR_UNSPECIFIED: LimitBehavior.ValueType  # 0
+"""Not set: DEFER."""
+LIMIT_BEHAVIOR_DEFER: LimitBehavior.ValueType  # 1
+"""It waits in its place; no attempt is counted and no report written."""
+LIMIT_BEHAVIOR_REJECT: LimitBehavior.ValueType  # 2
+"""It fails with RATE_LIMITED when its turn comes."""
+Global___LimitBehavior: _TypeAlias = LimitBehavior  # noqa: Y015
+
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """Never sent by the server."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """The account sends."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 2
+    """The account waits, but for a probe at next_probe_time."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """Whether an account's breaker lets mail through."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""Never sent by the server."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""The account sends."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
+"""The account waits, but for a probe at next_probe_time."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
 class _AccountAction:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -101,6 +173,14 @@ class Account(_message.Message):
     IDLE_TTL_FIELD_NUMBER: _builtins.int
     DISABLE_PIPELINING_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    LIMIT_BEHAVIOR_FIELD_NUMBER: _builtins.int
+    RATE_GROUP_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    FALLBACK_ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    FAILOVER_PATIENCE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    OAUTH_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -125,7 +205,9 @@ class Account(_message.Message):
     ehlo_name: _builtins.str
     """What EHLO says. Default: this host's name, or its address as a literal."""
     max_connections: _builtins.int
-    """Connections at once, per replica. 1 to 1,000, default 10."""
+    """Connections at once. 1 to 1,000, default 10. The server's setting MAILPROXY_CONNECTION_SHARE
+    says how large a part of them each replica may take.
+    """
     max_recipients_per_transaction: _builtins.int
     """Recipients in one SMTP transaction. 1 to 1,000, default 50."""
     max_messages_per_connection: _builtins.int
@@ -136,13 +218,50 @@ class Account(_message.Message):
     """Used when an email names no account. One per tenant; setting it moves it here. The
     first account of a tenant becomes the default by itself.
     """
+    limit_behavior: Global___LimitBehavior.ValueType
+    """What happens to what the limits do not let through. Default: DEFER."""
+    rate_group: _builtins.str
+    """Accounts of a tenant with the same name here share what they have used up of their limits,
+    as those of one provider's quota. Empty: the account by itself. As account_id.
+    """
+    capture: _builtins.bool
+    """Do everything but the SMTP dialogue: nothing leaves, and recipients end CAPTURED. For
+    staging systems.
+    """
     etag: _builtins.str
-    """17 to 39: limits, retry, fallback, capture, endpoints, dkim
+    """25 to 39: endpoints, dkim
     Output only: changes with every change. Given in a request, it must match.
     """
     @_builtins.property
     def idle_ttl(self) -> _duration_pb2.Duration:
         """How long an idle connection is kept. 1 s to 1 h, default 5 minutes."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
+        """How much may be sent; all of them hold at once, over all replicas. At most 16. None: no
+        limit.
+        """
+
+    @_builtins.property
+    def retry(self) -> Global___RetryPolicy:
+        """When to try again. Default: as each field says."""
+
+    @_builtins.property
+    def fallback_account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accounts that take over while this one's breaker is open or its limits are exhausted for
+        longer than failover_patience; the first that works. At most 8. What may have been
+        delivered already never moves.
+        """
+
+    @_builtins.property
+    def failover_patience(self) -> _duration_pb2.Duration:
+        """How long a delivery has to have been due before it moves to a fallback account. 0 s to 1
+        day, default 1 minute.
+        """
+
+    @_builtins.property
+    def oauth(self) -> Global___OauthGrant:
+        """Authenticate by XOAUTH2 with tokens got by this grant, in place of the password."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -171,17 +290,269 @@ class Account(_message.Message):
         idle_ttl: _duration_pb2.Duration | None = ...,
         disable_pipelining: _builtins.bool = ...,
         is_default: _builtins.bool = ...,
+        limits: _abc.Iterable[Global___RateLimit] | None = ...,
+        limit_behavior: Global___LimitBehavior.ValueType = ...,
+        rate_group: _builtins.str = ...,
+        retry: Global___RetryPolicy | None = ...,
+        fallback_account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        failover_patience: _duration_pb2.Duration | None = ...,
+        capture: _builtins.bool = ...,
+        oauth: Global___OauthGrant | None = ...,
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "idle_ttl", b"idle_ttl", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failover_patience", b"failover_patience", "idle_ttl", b"idle_ttl", "oauth", b"oauth", "retry", b"retry", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "disable_pipelining", b"disable_pipelining", "ehlo_name", b"ehlo_name", "etag", b"etag", "has_password", b"has_password", "host", b"host", "idle_ttl", b"idle_ttl", "is_default", b"is_default", "max_connections", b"max_connections", "max_messages_per_connection", b"max_messages_per_connection", "max_recipients_per_transaction", b"max_recipients_per_transaction", "password", b"password", "port", b"port", "tls", b"tls", "tls_ca_certificates", b"tls_ca_certificates", "tls_insecure_skip_verify", b"tls_insecure_skip_verify", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "capture", b"capture", "create_time", b"create_time", "disable_pipelining", b"disable_pipelining", "ehlo_name", b"ehlo_name", "etag", b"etag", "failover_patience", b"failover_patience", "fallback_account_ids", b"fallback_account_ids", "has_password", b"has_password", "host", b"host", "idle_ttl", b"idle_ttl", "is_default", b"is_default", "limit_behavior", b"limit_behavior", "limits", b"limits", "max_connections", b"max_connections", "max_messages_per_connection", b"max_messages_per_connection", "max_recipients_per_transaction", b"max_recipients_per_transaction", "oauth", b"oauth", "password", b"password", "port", b"port", "rate_group", b"rate_group", "retry", b"retry", "tls", b"tls", "tls_ca_certificates", b"tls_ca_certificates", "tls_insecure_skip_verify", b"tls_insecure_skip_verify", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Account: _TypeAlias = Account  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """How many may be sent within any window of this length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """1 to 1,000,000,000."""
+    unit: Global___RateUnit.ValueType
+    """What is counted. Default: RECIPIENTS."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """1 s, 1 min, 1 h or 1 day."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        window: _duration_pb2.Duration | None = ...,
+        unit: Global___RateUnit.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
+class RetryPolicy(_message.Message):
+    """When to try again what failed for a passing reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DELAY_FIELD_NUMBER: _builtins.int
+    FACTOR_FIELD_NUMBER: _builtins.int
+    MAX_DELAY_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    factor: _builtins.float
+    """Each delay is this many times the one before. 1 to 10, default 2."""
+    jitter: _builtins.float
+    """Each delay is up to this part longer or shorter, at random. 0 to 0.9, default 0.25."""
+    max_attempts: _builtins.int
+    """After so many it fails with RETRIES_EXHAUSTED. 0: no limit, the default."""
+    @_builtins.property
+    def first_delay(self) -> _duration_pb2.Duration:
+        """The delay after the first attempt. 1 s to 1 day, default 1 minute."""
+
+    @_builtins.property
+    def max_delay(self) -> _duration_pb2.Duration:
+        """No delay is longer. 1 s to 7 days, default 1 hour."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """So long after it was due first it fails with RETRIES_EXHAUSTED. 1 s to 30 days, default 5
+        days.
+        """
+
+    def __init__(
+        self,
+        *,
+        first_delay: _duration_pb2.Duration | None = ...,
+        factor: _builtins.float = ...,
+        max_delay: _duration_pb2.Duration | None = ...,
+        jitter: _builtins.float | None = ...,
+        max_attempts: _builtins.int = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_jitter", b"_jitter", "first_delay", b"first_delay", "jitter", b"jitter", "max_age", b"max_age", "max_delay", b"max_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jitter", b"_jitter", "factor", b"factor", "first_delay", b"first_delay", "jitter", b"jitter", "max_age", b"max_age", "max_attempts", b"max_attempts", "max_delay", b"max_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
+
+@_typing.final
+class OauthGrant(_message.Message):
+    """How to get an access token (RFC 6749): by refresh token where one is given (section 6), else
+    by client credentials (section 4.4).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_URL_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_SECRET_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    HAS_CLIENT_SECRET_FIELD_NUMBER: _builtins.int
+    HAS_REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    token_url: _builtins.str
+    """The token endpoint; https, or http on loopback."""
+    client_id: _builtins.str
+    """The application's id."""
+    client_secret: _builtins.str
+    """Input only: encrypted at rest, never returned. Empty in an update: as it was."""
+    refresh_token: _builtins.str
+    """Input only: encrypted at rest, never returned. Empty in an update: as it was."""
+    scope: _builtins.str
+    """What the token is for, as "https://outlook.office365.com/.default"."""
+    has_client_secret: _builtins.bool
+    """Output only."""
+    has_refresh_token: _builtins.bool
+    """Output only."""
+    def __init__(
+        self,
+        *,
+        token_url: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        client_secret: _builtins.str = ...,
+        refresh_token: _builtins.str = ...,
+        scope: _builtins.str = ...,
+        has_client_secret: _builtins.bool = ...,
+        has_refresh_token: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "client_secret", b"client_secret", "has_client_secret", b"has_client_secret", "has_refresh_token", b"has_refresh_token", "refresh_token", b"refresh_token", "scope", b"scope", "token_url", b"token_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OauthGrant: _TypeAlias = OauthGrant  # noqa: Y015
+
+@_typing.final
+class AccountHealth(_message.Message):
+    """How an account fares. Kept by the dispatchers, the same on all replicas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    PAUSE_NOTE_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_PROBE_TIME_FIELD_NUMBER: _builtins.int
+    THROTTLED_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    THROTTLED_GAP_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    paused: _builtins.bool
+    """Paused by PauseQueue."""
+    pause_note: _builtins.str
+    """What was noted with the pause."""
+    breaker: Global___BreakerState.ValueType
+    """Whether mail goes through."""
+    reason: _delivery_pb2.FailureReason.ValueType
+    """Why the breaker is open."""
+    remedy: _builtins.str
+    """What to do about it, for people."""
+    throttled_connections: _builtins.int
+    """Connections that the relay's throttling leaves; 0: not throttled."""
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def reply(self) -> _delivery_pb2.SmtpReply:
+        """The relay's reply that opened it, if there was one."""
+
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is open."""
+
+    @_builtins.property
+    def next_probe_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next message is let through to find out."""
+
+    @_builtins.property
+    def throttled_gap(self) -> _duration_pb2.Duration:
+        """The pause between two messages that the relay's throttling asks for; absent: none."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitUse]:
+        """One for each of the account's limits, in their order."""
+
+    def __init__(
+        self,
+        *,
+        paused: _builtins.bool = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        pause_note: _builtins.str = ...,
+        breaker: Global___BreakerState.ValueType = ...,
+        reason: _delivery_pb2.FailureReason.ValueType = ...,
+        reply: _delivery_pb2.SmtpReply | None = ...,
+        remedy: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        next_probe_time: _timestamp_pb2.Timestamp | None = ...,
+        throttled_connections: _builtins.int = ...,
+        throttled_gap: _duration_pb2.Duration | None = ...,
+        limits: _abc.Iterable[Global___LimitUse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_probe_time", b"next_probe_time", "open_time", b"open_time", "pause_time", b"pause_time", "reply", b"reply", "throttled_gap", b"throttled_gap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "limits", b"limits", "next_probe_time", b"next_probe_time", "open_time", b"open_time", "pause_note", b"pause_note", "pause_time", b"pause_time", "paused", b"paused", "reason", b"reason", "remedy", b"remedy", "reply", b"reply", "throttled_connections", b"throttled_connections", "throttled_gap", b"throttled_gap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountHealth: _TypeAlias = AccountHealth  # noqa: Y015
+
+@_typing.final
+class LimitUse(_message.Message):
+    """How much of a limit is used up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    ROOM_TIME_FIELD_NUMBER: _builtins.int
+    used: _builtins.int
+    """Counted against it now."""
+    @_builtins.property
+    def limit(self) -> Global___RateLimit:
+        """The limit."""
+
+    @_builtins.property
+    def room_time(self) -> _timestamp_pb2.Timestamp:
+        """When there is room for one more; absent when there is now."""
+
+    def __init__(
+        self,
+        *,
+        limit: Global___RateLimit | None = ...,
+        used: _builtins.int = ...,
+        room_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "room_time", b"room_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "room_time", b"room_time", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitUse: _TypeAlias = LimitUse  # noqa: Y015
 
 @_typing.final
 class ManageAccountRequest(_message.Message):
@@ -354,18 +725,24 @@ class GetAccountResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def account(self) -> Global___Account:
         """The account, without its password."""
+
+    @_builtins.property
+    def health(self) -> Global___AccountHealth:
+        """How it fares."""
 
     def __init__(
         self,
         *,
         account: Global___Account | None = ...,
+        health: Global___AccountHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "health", b"health"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "health", b"health"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,8 +121,14 @@ class _ReportEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportEve
     REPORT_EVENT_CAPTURED: _ReportEvent.ValueType  # 6
     """Kept by an account in capture mode. Final."""
     REPORT_EVENT_REQUEUED: _ReportEvent.ValueType  # 7
-    """Brought back to the queue after a final state; a new round begins.
-    10 to 19: of an account, message_id and recipient empty: breaker opened, closed
+    """Brought back to the queue after a final state; a new round begins."""
+    REPORT_EVENT_BREAKER_OPENED: _ReportEvent.ValueType  # 10
+    """10 to 19 are of an account, not of a message: message_id and recipient are empty.
+    The account's relay does not work, or will take no more for now: nothing is sent by the
+    account but one message now and then that finds out. Once, however many messages wait.
+    """
+    REPORT_EVENT_BREAKER_CLOSED: _ReportEvent.ValueType  # 11
+    """The account sends again.
     20 and up: BOUNCED, COMPLAINED
     """
 
@@ -144,8 +150,14 @@ REPORT_EVENT_CANCELLED: ReportEvent.ValueType  # 5
 REPORT_EVENT_CAPTURED: ReportEvent.ValueType  # 6
 """Kept by an account in capture mode. Final."""
 REPORT_EVENT_REQUEUED: ReportEvent.ValueType  # 7
-"""Brought back to the queue after a final state; a new round begins.
-10 to 19: of an account, message_id and recipient empty: breaker opened, closed
+"""Brought back to the queue after a final state; a new round begins."""
+REPORT_EVENT_BREAKER_OPENED: ReportEvent.ValueType  # 10
+"""10 to 19 are of an account, not of a message: message_id and recipient are empty.
+The account's relay does not work, or will take no more for now: nothing is sent by the
+account but one message now and then that finds out. Once, however many messages wait.
+"""
+REPORT_EVENT_BREAKER_CLOSED: ReportEvent.ValueType  # 11
+"""The account sends again.
 20 and up: BOUNCED, COMPLAINED
 """
 Global___ReportEvent: _TypeAlias = ReportEvent  # noqa: Y015
@@ -172,10 +184,16 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The raw content is 8-bit and the relay does not offer 8BITMIME."""
     FAILURE_REASON_ATTACHMENT_UNAVAILABLE: _FailureReason.ValueType  # 34
     """An attachment could not be fetched."""
+    FAILURE_REASON_SUBMISSION_INVALID: _FailureReason.ValueType  # 35
+    """A row of the outbox is not a valid submission; detail names the field."""
     FAILURE_REASON_THROTTLED: _FailureReason.ValueType  # 40
     """The relay asked for a slower pace."""
     FAILURE_REASON_RATE_LIMITED: _FailureReason.ValueType  # 41
     """The account's own limit, with limit_behavior REJECT."""
+    FAILURE_REASON_QUOTA_EXHAUSTED: _FailureReason.ValueType  # 42
+    """The relay takes no more from the account for now: its quota is used up, its provider has
+    stopped it, or its mailbox of sent items is full. The account waits, no message fails.
+    """
     FAILURE_REASON_RELAY_UNREACHABLE: _FailureReason.ValueType  # 50
     """No connection, or it broke before the message was handed over."""
     FAILURE_REASON_RELAY_AUTH: _FailureReason.ValueType  # 51
@@ -212,10 +230,16 @@ FAILURE_REASON_NEEDS_8BITMIME: FailureReason.ValueType  # 33
 """The raw content is 8-bit and the relay does not offer 8BITMIME."""
 FAILURE_REASON_ATTACHMENT_UNAVAILABLE: FailureReason.ValueType  # 34
 """An attachment could not be fetched."""
+FAILURE_REASON_SUBMISSION_INVALID: FailureReason.ValueType  # 35
+"""A row of the outbox is not a valid submission; detail names the field."""
 FAILURE_REASON_THROTTLED: FailureReason.ValueType  # 40
 """The relay asked for a slower pace."""
 FAILURE_REASON_RATE_LIMITED: FailureReason.ValueType  # 41
 """The account's own limit, with limit_behavior REJECT."""
+FAILURE_REASON_QUOTA_EXHAUSTED: FailureReason.ValueType  # 42
+"""The relay takes no more from the account for now: its quota is used up, its provider has
+stopped it, or its mailbox of sent items is full. The account waits, no message fails.
+"""
 FAILURE_REASON_RELAY_UNREACHABLE: FailureReason.ValueType  # 50
 """No connection, or it broke before the message was handed over."""
 FAILURE_REASON_RELAY_AUTH: FailureReason.ValueType  # 51
@@ -286,6 +310,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The call's deadline passed before the server could answer."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 24
     """Too many streams are open on this server; metadata: limit."""
+    ERROR_REASON_CONTENT_GONE: _ErrorReason.ValueType  # 25
+    """The message's content is no longer kept, so that it cannot be sent again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason in google.rpc.ErrorInfo, without the prefix "ERROR_REASON_"; the domain is
@@ -340,11 +366,13 @@ ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 23
 """The call's deadline passed before the server could answer."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 24
 """Too many streams are open on this server; metadata: limit."""
+ERROR_REASON_CONTENT_GONE: ErrorReason.ValueType  # 25
+"""The message's content is no longer kept, so that it cannot be sent again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class Selector(_message.Message):
-    """Which messages: for RunNow and for report streams. An empty field does not restrict;
+    """Which messages: to hurry, pause, cancel, list and follow. An empty field does not restrict;
     all that are set must match.
     """
 
@@ -487,6 +515,7 @@ class RecipientStatus(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     LAST_REPORT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     """The address as it is used in RCPT TO."""
     state: Global___DeliveryState.ValueType
@@ -501,6 +530,12 @@ class RecipientStatus(_message.Message):
     def last_report(self) -> Global___DeliveryReport:
         """The newest report of this recipient, if there is one; without labels and metadata."""
 
+    @_builtins.property
+    def estimated_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """While queued: when the next attempt is likely to be made, by what is known of the account
+        (its pauses, breaker, limits, and what goes first). Absent when nobody can tell.
+        """
+
     def __init__(
         self,
         *,
@@ -509,10 +544,11 @@ class RecipientStatus(_message.Message):
         attempts: _builtins.int = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         last_report: Global___DeliveryReport | None = ...,
+        estimated_attempt_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_report", b"last_report", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_attempt_time", b"estimated_attempt_time", "last_report", b"last_report", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "last_report", b"last_report", "next_attempt_time", b"next_attempt_time", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "estimated_attempt_time", b"estimated_attempt_time", "last_report", b"last_report", "next_attempt_time", b"next_attempt_time", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,6 +622,7 @@ class DeliveryReport(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     POSSIBLE_DUPLICATE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     report_id: _builtins.str
     """Identifies this report; the same in every stream and every replay."""
     offset: _builtins.int
@@ -616,6 +653,10 @@ class DeliveryReport(_message.Message):
     """W3C trace context of the submission."""
     possible_duplicate: _builtins.bool
     """An earlier attempt, or this one, may already have been delivered."""
+    detail: _builtins.str
+    """Our own words, where there is more to say than reason does; for example the field of an
+    outbox row that is not valid. At most 2 KiB.
+    """
     @_builtins.property
     def reply(self) -> Global___SmtpReply:
         """The relay's reply that decided, if one did."""
@@ -659,10 +700,11 @@ class DeliveryReport(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         possible_duplicate: _builtins.bool = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "next_attempt_time", b"next_attempt_time", "reply", b"reply"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempt", b"attempt", "cursor", b"cursor", "event", b"event", "event_time", b"event_time", "final", b"final", "labels", b"labels", "message_id", b"message_id", "metadata", b"metadata", "next_attempt_time", b"next_attempt_time", "offset", b"offset", "possible_duplicate", b"possible_duplicate", "reason", b"reason", "recipient", b"recipient", "relay_host", b"relay_host", "relay_message_id", b"relay_message_id", "reply", b"reply", "report_id", b"report_id", "request_id", b"request_id", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempt", b"attempt", "cursor", b"cursor", "detail", b"detail", "event", b"event", "event_time", b"event_time", "final", b"final", "labels", b"labels", "message_id", b"message_id", "metadata", b"metadata", "next_attempt_time", b"next_attempt_time", "offset", b"offset", "possible_duplicate", b"possible_duplicate", "reason", b"reason", "recipient", b"recipient", "relay_host", b"relay_host", "relay_message_id", b"relay_message_id", "reply", b"reply", "report_id", b"report_id", "request_id", b"request_id", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from mailproxy.v1 import delivery_pb2 as _delivery_pb2
 import builtins as _builtins
@@ -21,6 +22,112 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DeliveryGuarantee:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryGuaranteeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryGuarantee.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_GUARANTEE_UNSPECIFIED: _DeliveryGuarantee.ValueType  # 0
+    """Not set: AT_LEAST_ONCE."""
+    DELIVERY_GUARANTEE_AT_LEAST_ONCE: _DeliveryGuarantee.ValueType  # 1
+    """It is tried again, and may arrive twice; later reports say possible_duplicate."""
+    DELIVERY_GUARANTEE_AT_MOST_ONCE: _DeliveryGuarantee.ValueType  # 2
+    """It is never tried again: it ends FAILED with OUTCOME_UNKNOWN, and may have arrived."""
+
+class DeliveryGuarantee(_DeliveryGuarantee, metaclass=_DeliveryGuaranteeEnumTypeWrapper):
+    """What happens to a delivery whose outcome is not known, since the connection or the process
+    ended between the message's final dot and its reply.
+    """
+
+DELIVERY_GUARANTEE_UNSPECIFIED: DeliveryGuarantee.ValueType  # 0
+"""Not set: AT_LEAST_ONCE."""
+DELIVERY_GUARANTEE_AT_LEAST_ONCE: DeliveryGuarantee.ValueType  # 1
+"""It is tried again, and may arrive twice; later reports say possible_duplicate."""
+DELIVERY_GUARANTEE_AT_MOST_ONCE: DeliveryGuarantee.ValueType  # 2
+"""It is never tried again: it ends FAILED with OUTCOME_UNKNOWN, and may have arrived."""
+Global___DeliveryGuarantee: _TypeAlias = DeliveryGuarantee  # noqa: Y015
+
+class _WaitKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_KIND_UNSPECIFIED: _WaitKind.ValueType  # 0
+    """Never sent by the server."""
+    WAIT_KIND_SCHEDULE: _WaitKind.ValueType  # 1
+    """Its send_time."""
+    WAIT_KIND_BACKOFF: _WaitKind.ValueType  # 2
+    """Its next attempt, after the reply that is told."""
+    WAIT_KIND_PAUSE: _WaitKind.ValueType  # 3
+    """Its account, or its labels, to be resumed."""
+    WAIT_KIND_BREAKER: _WaitKind.ValueType  # 4
+    """Its account's relay to work again."""
+    WAIT_KIND_RATE_LIMIT: _WaitKind.ValueType  # 5
+    """A window of its account's limits to have room."""
+    WAIT_KIND_THROTTLE: _WaitKind.ValueType  # 6
+    """Its account, which the relay has asked for a slower pace."""
+    WAIT_KIND_TURN: _WaitKind.ValueType  # 7
+    """Others of its account, which go first."""
+    WAIT_KIND_ATTEMPT: _WaitKind.ValueType  # 8
+    """The end of the attempt that is being made."""
+    WAIT_KIND_DISPATCHER: _WaitKind.ValueType  # 9
+    """A dispatcher: none is alive."""
+
+class WaitKind(_WaitKind, metaclass=_WaitKindEnumTypeWrapper):
+    """What a delivery waits for."""
+
+WAIT_KIND_UNSPECIFIED: WaitKind.ValueType  # 0
+"""Never sent by the server."""
+WAIT_KIND_SCHEDULE: WaitKind.ValueType  # 1
+"""Its send_time."""
+WAIT_KIND_BACKOFF: WaitKind.ValueType  # 2
+"""Its next attempt, after the reply that is told."""
+WAIT_KIND_PAUSE: WaitKind.ValueType  # 3
+"""Its account, or its labels, to be resumed."""
+WAIT_KIND_BREAKER: WaitKind.ValueType  # 4
+"""Its account's relay to work again."""
+WAIT_KIND_RATE_LIMIT: WaitKind.ValueType  # 5
+"""A window of its account's limits to have room."""
+WAIT_KIND_THROTTLE: WaitKind.ValueType  # 6
+"""Its account, which the relay has asked for a slower pace."""
+WAIT_KIND_TURN: WaitKind.ValueType  # 7
+"""Others of its account, which go first."""
+WAIT_KIND_ATTEMPT: WaitKind.ValueType  # 8
+"""The end of the attempt that is being made."""
+WAIT_KIND_DISPATCHER: WaitKind.ValueType  # 9
+"""A dispatcher: none is alive."""
+Global___WaitKind: _TypeAlias = WaitKind  # noqa: Y015
+
+class _CancelResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CancelResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANCEL_RESULT_UNSPECIFIED: _CancelResult.ValueType  # 0
+    """Never sent by the server."""
+    CANCEL_RESULT_CANCELLED: _CancelResult.ValueType  # 1
+    """It was queued and has ended CANCELLED."""
+    CANCEL_RESULT_IN_PROGRESS: _CancelResult.ValueType  # 2
+    """An attempt is being made. Should it have to be repeated, it ends CANCELLED instead."""
+    CANCEL_RESULT_ALREADY_FINAL: _CancelResult.ValueType  # 3
+    """It was final before."""
+
+class CancelResult(_CancelResult, metaclass=_CancelResultEnumTypeWrapper):
+    """What CancelMessage came to for one recipient."""
+
+CANCEL_RESULT_UNSPECIFIED: CancelResult.ValueType  # 0
+"""Never sent by the server."""
+CANCEL_RESULT_CANCELLED: CancelResult.ValueType  # 1
+"""It was queued and has ended CANCELLED."""
+CANCEL_RESULT_IN_PROGRESS: CancelResult.ValueType  # 2
+"""An attempt is being made. Should it have to be repeated, it ends CANCELLED instead."""
+CANCEL_RESULT_ALREADY_FINAL: CancelResult.ValueType  # 3
+"""It was final before."""
+Global___CancelResult: _TypeAlias = CancelResult  # noqa: Y015
 
 @_typing.final
 class Mailbox(_message.Message):
@@ -279,6 +386,7 @@ class Email(_message.Message):
     COMPOSED_FIELD_NUMBER: _builtins.int
     RAW_MIME_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    DELIVERY_GUARANTEE_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
@@ -293,6 +401,8 @@ class Email(_message.Message):
     """
     priority: _delivery_pb2.Priority.ValueType
     """What goes first. Default MEDIUM."""
+    delivery_guarantee: Global___DeliveryGuarantee.ValueType
+    """What happens when nobody knows whether the relay took it. Default AT_LEAST_ONCE."""
     @_builtins.property
     def envelope(self) -> Global___Envelope:
         """Overrides of MAIL FROM and, for raw_mime, the recipients."""
@@ -303,9 +413,7 @@ class Email(_message.Message):
 
     @_builtins.property
     def send_time(self) -> _timestamp_pb2.Timestamp:
-        """7: delivery guarantee
-        Not before this time; at most a year ahead. The past means now. Default: now.
-        """
+        """Not before this time; at most a year ahead. The past means now. Default: now."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -331,6 +439,7 @@ class Email(_message.Message):
         composed: Global___ComposedContent | None = ...,
         raw_mime: _builtins.bytes = ...,
         priority: _delivery_pb2.Priority.ValueType = ...,
+        delivery_guarantee: Global___DeliveryGuarantee.ValueType = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
@@ -339,7 +448,7 @@ class Email(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "content", b"content", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "raw_mime", b"raw_mime", "send_time", b"send_time", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "composed", b"composed", "content", b"content", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "labels", b"labels", "metadata", b"metadata", "priority", b"priority", "raw_mime", b"raw_mime", "send_time", b"send_time", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "composed", b"composed", "content", b"content", "delivery_guarantee", b"delivery_guarantee", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "labels", b"labels", "metadata", b"metadata", "priority", b"priority", "raw_mime", b"raw_mime", "send_time", b"send_time", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["composed", "raw_mime"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -708,6 +817,7 @@ class GetMessageResponse(_message.Message):
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    DELIVERY_GUARANTEE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """The message's id."""
     request_id: _builtins.str
@@ -722,6 +832,8 @@ class GetMessageResponse(_message.Message):
     """The Subject, of a composed message."""
     traceparent: _builtins.str
     """W3C trace context of the submission."""
+    delivery_guarantee: Global___DeliveryGuarantee.ValueType
+    """What was asked for."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When it was queued."""
@@ -767,11 +879,590 @@ class GetMessageResponse(_message.Message):
         recipients: _abc.Iterable[_delivery_pb2.RecipientStatus] | None = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         traceparent: _builtins.str = ...,
+        delivery_guarantee: Global___DeliveryGuarantee.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "account_id", b"account_id", "attempts", b"attempts", "expire_time", b"expire_time", "labels", b"labels", "message_id", b"message_id", "metadata", b"metadata", "priority", b"priority", "recipients", b"recipients", "request_id", b"request_id", "return_path", b"return_path", "send_time", b"send_time", "subject", b"subject", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "account_id", b"account_id", "attempts", b"attempts", "delivery_guarantee", b"delivery_guarantee", "expire_time", b"expire_time", "labels", b"labels", "message_id", b"message_id", "metadata", b"metadata", "priority", b"priority", "recipients", b"recipients", "request_id", b"request_id", "return_path", b"return_path", "send_time", b"send_time", "subject", b"subject", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015
+
+@_typing.final
+class ListMessagesRequest(_message.Message):
+    """Request of ListMessages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FROM_FIELD_NUMBER: _builtins.int
+    ACCEPTED_BEFORE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    """Only messages to this address, as it is used in RCPT TO."""
+    page_size: _builtins.int
+    """At most this many; default 100, a larger one is lowered to 1,000, a negative one refused."""
+    page_token: _builtins.str
+    """From the previous response to the same request."""
+    @_builtins.property
+    def selector(self) -> _delivery_pb2.Selector:
+        """Only messages of this account, with these ids, with these labels."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_delivery_pb2.DeliveryState.ValueType]:
+        """Only messages of which a recipient is in one of these states. Default: any."""
+
+    @_builtins.property
+    def accepted_from(self) -> _timestamp_pb2.Timestamp:
+        """Only messages accepted at or after this time."""
+
+    @_builtins.property
+    def accepted_before(self) -> _timestamp_pb2.Timestamp:
+        """Only messages accepted before this time."""
+
+    def __init__(
+        self,
+        *,
+        selector: _delivery_pb2.Selector | None = ...,
+        states: _abc.Iterable[_delivery_pb2.DeliveryState.ValueType] | None = ...,
+        recipient: _builtins.str = ...,
+        accepted_from: _timestamp_pb2.Timestamp | None = ...,
+        accepted_before: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_before", b"accepted_before", "accepted_from", b"accepted_from", "selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_before", b"accepted_before", "accepted_from", b"accepted_from", "page_size", b"page_size", "page_token", b"page_token", "recipient", b"recipient", "selector", b"selector", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMessagesRequest: _TypeAlias = ListMessagesRequest  # noqa: Y015
+
+@_typing.final
+class MessageSummary(_message.Message):
+    """A message in a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    ACCEPT_TIME_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RETURN_PATH_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """Its id."""
+    request_id: _builtins.str
+    """The request_id of its submission, or empty."""
+    account_id: _builtins.str
+    """The account that it was submitted for."""
+    priority: _delivery_pb2.Priority.ValueType
+    """Its priority."""
+    return_path: _builtins.str
+    """MAIL FROM."""
+    @_builtins.property
+    def accept_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was queued."""
+
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """Not before this time, when one was given."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """It ends EXPIRED after this time."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its labels."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
+        """Where its recipients stand, and how many of them."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        priority: _delivery_pb2.Priority.ValueType = ...,
+        accept_time: _timestamp_pb2.Timestamp | None = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        return_path: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        states: _abc.Iterable[Global___StateCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "account_id", b"account_id", "expire_time", b"expire_time", "labels", b"labels", "message_id", b"message_id", "priority", b"priority", "request_id", b"request_id", "return_path", b"return_path", "send_time", b"send_time", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageSummary: _TypeAlias = MessageSummary  # noqa: Y015
+
+@_typing.final
+class StateCount(_message.Message):
+    """How many recipients are in one state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    state: _delivery_pb2.DeliveryState.ValueType
+    """The state."""
+    recipients: _builtins.int
+    """Recipients in it; at least 1."""
+    def __init__(
+        self,
+        *,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        recipients: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipients", b"recipients", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateCount: _TypeAlias = StateCount  # noqa: Y015
+
+@_typing.final
+class ListMessagesResponse(_message.Message):
+    """Response of ListMessages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageSummary]:
+        """The newest first. May be fewer than asked for, even none, when there are more pages:
+        a page looks at a bounded number of messages.
+        """
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___MessageSummary] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ExplainMessageRequest(_message.Message):
+    """Request of ExplainMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message; or give request_id."""
+    request_id: _builtins.str
+    """The request_id of its submission, when message_id is empty."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainMessageRequest: _TypeAlias = ExplainMessageRequest  # noqa: Y015
+
+@_typing.final
+class Wait(_message.Message):
+    """One thing that a delivery waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    kind: Global___WaitKind.ValueType
+    """What it is."""
+    words: _builtins.str
+    """A sentence for people."""
+    reason: _delivery_pb2.FailureReason.ValueType
+    """Why, for BACKOFF and BREAKER."""
+    ahead: _builtins.int
+    """For TURN: how many go first, counted up to 100,000."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Until when, if that can be told."""
+
+    @_builtins.property
+    def reply(self) -> _delivery_pb2.SmtpReply:
+        """The relay's reply that caused it, for BACKOFF, BREAKER and THROTTLE, if there is one."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___WaitKind.ValueType = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        words: _builtins.str = ...,
+        reply: _delivery_pb2.SmtpReply | None = ...,
+        reason: _delivery_pb2.FailureReason.ValueType = ...,
+        ahead: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reply", b"reply", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "kind", b"kind", "reason", b"reason", "reply", b"reply", "until", b"until", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wait: _TypeAlias = Wait  # noqa: Y015
+
+@_typing.final
+class RecipientExplanation(_message.Message):
+    """Why one recipient has not got the message yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    """The address."""
+    state: _delivery_pb2.DeliveryState.ValueType
+    """Where it stands."""
+    account_id: _builtins.str
+    """The account that it will be sent by: the message's own or a fallback."""
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wait]:
+        """All that it waits for; empty when it is final."""
+
+    @_builtins.property
+    def estimated_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next attempt is likely to be made; absent when nobody can tell."""
+
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        account_id: _builtins.str = ...,
+        waits: _abc.Iterable[Global___Wait] | None = ...,
+        estimated_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_attempt_time", b"estimated_attempt_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "estimated_attempt_time", b"estimated_attempt_time", "recipient", b"recipient", "state", b"state", "waits", b"waits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecipientExplanation: _TypeAlias = RecipientExplanation  # noqa: Y015
+
+@_typing.final
+class ExplainMessageResponse(_message.Message):
+    """Response of ExplainMessage, from one snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message's id."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipientExplanation]:
+        """One for each recipient."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """When the snapshot was taken."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        recipients: _abc.Iterable[Global___RecipientExplanation] | None = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "read_time", b"read_time", "recipients", b"recipients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainMessageResponse: _TypeAlias = ExplainMessageResponse  # noqa: Y015
+
+@_typing.final
+class CancelMessageRequest(_message.Message):
+    """Request of CancelMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """This message."""
+    request_id: _builtins.str
+    """The message that this request_id made."""
+    @_builtins.property
+    def selector(self) -> _delivery_pb2.Selector:
+        """All that match, in batches; an empty selector is refused."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        selector: _delivery_pb2.Selector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "request_id", b"request_id", "selector", b"selector", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "request_id", b"request_id", "selector", b"selector", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["message_id", "request_id", "selector"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___CancelMessageRequest: _TypeAlias = CancelMessageRequest  # noqa: Y015
+
+@_typing.final
+class CancelledRecipient(_message.Message):
+    """One recipient in the answer of CancelMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message."""
+    recipient: _builtins.str
+    """The address."""
+    result: Global___CancelResult.ValueType
+    """What it came to."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        result: Global___CancelResult.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "recipient", b"recipient", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelledRecipient: _TypeAlias = CancelledRecipient  # noqa: Y015
+
+@_typing.final
+class CancelMessageResponse(_message.Message):
+    """Response of CancelMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    cancelled: _builtins.int
+    """Recipients withdrawn by this call."""
+    in_progress: _builtins.int
+    """Recipients of which an attempt was being made."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelledRecipient]:
+        """For one message: each of its recipients. For a selector: those in progress, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        recipients: _abc.Iterable[Global___CancelledRecipient] | None = ...,
+        cancelled: _builtins.int = ...,
+        in_progress: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "in_progress", b"in_progress", "recipients", b"recipients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelMessageResponse: _TypeAlias = CancelMessageResponse  # noqa: Y015
+
+@_typing.final
+class RescheduleMessageRequest(_message.Message):
+    """Request of RescheduleMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message; or give request_id."""
+    request_id: _builtins.str
+    """The request_id of its submission, when message_id is empty."""
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """The new time; required. At most a year ahead; the past means now."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """A new expiry; absent: the old one stays, and must be later than send_time."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "message_id", b"message_id", "request_id", b"request_id", "send_time", b"send_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleMessageRequest: _TypeAlias = RescheduleMessageRequest  # noqa: Y015
+
+@_typing.final
+class RescheduleMessageResponse(_message.Message):
+    """Response of RescheduleMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESCHEDULED_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    rescheduled: _builtins.int
+    """Recipients moved to the new time."""
+    in_progress: _builtins.int
+    """Recipients of which an attempt was being made; these stay as they are."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.RecipientStatus]:
+        """Where each recipient stands now."""
+
+    def __init__(
+        self,
+        *,
+        rescheduled: _builtins.int = ...,
+        in_progress: _builtins.int = ...,
+        recipients: _abc.Iterable[_delivery_pb2.RecipientStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_progress", b"in_progress", "recipients", b"recipients", "rescheduled", b"rescheduled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleMessageResponse: _TypeAlias = RescheduleMessageResponse  # noqa: Y015
+
+@_typing.final
+class RetryMessageRequest(_message.Message):
+    """Request of RetryMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message; or give request_id."""
+    request_id: _builtins.str
+    """The request_id of its submission, when message_id is empty."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these of its recipients. Default: all that have failed or expired."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """An expiry for the new round. Default: none."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "message_id", b"message_id", "recipients", b"recipients", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryMessageRequest: _TypeAlias = RetryMessageRequest  # noqa: Y015
+
+@_typing.final
+class RetryMessageResponse(_message.Message):
+    """Response of RetryMessage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEUED_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    requeued: _builtins.int
+    """Recipients that are back in the queue: the same bytes, and attempts counted anew."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.RecipientStatus]:
+        """Where each recipient stands now."""
+
+    def __init__(
+        self,
+        *,
+        requeued: _builtins.int = ...,
+        recipients: _abc.Iterable[_delivery_pb2.RecipientStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipients", b"recipients", "requeued", b"requeued"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryMessageResponse: _TypeAlias = RetryMessageResponse  # noqa: Y015

@@ -55,6 +55,31 @@ class MessageServiceStub(object):
                 request_serializer=mailproxy_dot_v1_dot_message__pb2.GetMessageRequest.SerializeToString,
                 response_deserializer=mailproxy_dot_v1_dot_message__pb2.GetMessageResponse.FromString,
                 _registered_method=True)
+        self.ListMessages = channel.unary_unary(
+                '/mailproxy.v1.MessageService/ListMessages',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.ListMessagesRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.ListMessagesResponse.FromString,
+                _registered_method=True)
+        self.ExplainMessage = channel.unary_unary(
+                '/mailproxy.v1.MessageService/ExplainMessage',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.ExplainMessageRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.ExplainMessageResponse.FromString,
+                _registered_method=True)
+        self.CancelMessage = channel.unary_unary(
+                '/mailproxy.v1.MessageService/CancelMessage',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.CancelMessageRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.CancelMessageResponse.FromString,
+                _registered_method=True)
+        self.RescheduleMessage = channel.unary_unary(
+                '/mailproxy.v1.MessageService/RescheduleMessage',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.RescheduleMessageRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.RescheduleMessageResponse.FromString,
+                _registered_method=True)
+        self.RetryMessage = channel.unary_unary(
+                '/mailproxy.v1.MessageService/RetryMessage',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.FromString,
+                _registered_method=True)
 
 
 class MessageServiceServicer(object):
@@ -89,6 +114,41 @@ class MessageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMessages(self, request, context):
+        """Lists messages, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMessage(self, request, context):
+        """Says why a message waits, and until when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelMessage(self, request, context):
+        """Withdraws what has not begun to be sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RescheduleMessage(self, request, context):
+        """Gives what has not been sent another time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryMessage(self, request, context):
+        """Brings failed and expired recipients back to the queue.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MessageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +171,31 @@ def add_MessageServiceServicer_to_server(servicer, server):
                     servicer.GetMessage,
                     request_deserializer=mailproxy_dot_v1_dot_message__pb2.GetMessageRequest.FromString,
                     response_serializer=mailproxy_dot_v1_dot_message__pb2.GetMessageResponse.SerializeToString,
+            ),
+            'ListMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMessages,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.ListMessagesRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'ExplainMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMessage,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.ExplainMessageRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.ExplainMessageResponse.SerializeToString,
+            ),
+            'CancelMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelMessage,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.CancelMessageRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.CancelMessageResponse.SerializeToString,
+            ),
+            'RescheduleMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RescheduleMessage,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.RescheduleMessageRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.RescheduleMessageResponse.SerializeToString,
+            ),
+            'RetryMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryMessage,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +307,141 @@ class MessageService(object):
             '/mailproxy.v1.MessageService/GetMessage',
             mailproxy_dot_v1_dot_message__pb2.GetMessageRequest.SerializeToString,
             mailproxy_dot_v1_dot_message__pb2.GetMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.MessageService/ListMessages',
+            mailproxy_dot_v1_dot_message__pb2.ListMessagesRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.MessageService/ExplainMessage',
+            mailproxy_dot_v1_dot_message__pb2.ExplainMessageRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.ExplainMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.MessageService/CancelMessage',
+            mailproxy_dot_v1_dot_message__pb2.CancelMessageRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.CancelMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RescheduleMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.MessageService/RescheduleMessage',
+            mailproxy_dot_v1_dot_message__pb2.RescheduleMessageRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.RescheduleMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.MessageService/RetryMessage',
+            mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

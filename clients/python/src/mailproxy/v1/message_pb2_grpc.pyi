@@ -41,6 +41,16 @@ class MessageServiceStub:
     """Streams one message's reports until all of its recipients are final."""
     GetMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.GetMessageRequest, _message_pb2.GetMessageResponse]
     """Reads one message and where its recipients stand."""
+    ListMessages: _grpc.UnaryUnaryMultiCallable[_message_pb2.ListMessagesRequest, _message_pb2.ListMessagesResponse]
+    """Lists messages, the newest first."""
+    ExplainMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.ExplainMessageRequest, _message_pb2.ExplainMessageResponse]
+    """Says why a message waits, and until when."""
+    CancelMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.CancelMessageRequest, _message_pb2.CancelMessageResponse]
+    """Withdraws what has not begun to be sent."""
+    RescheduleMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.RescheduleMessageRequest, _message_pb2.RescheduleMessageResponse]
+    """Gives what has not been sent another time."""
+    RetryMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.RetryMessageRequest, _message_pb2.RetryMessageResponse]
+    """Brings failed and expired recipients back to the queue."""
 
 @_typing.type_check_only
 class MessageServiceAsyncStub(MessageServiceStub):
@@ -55,6 +65,16 @@ class MessageServiceAsyncStub(MessageServiceStub):
     """Streams one message's reports until all of its recipients are final."""
     GetMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.GetMessageRequest, _message_pb2.GetMessageResponse]  # type: ignore[assignment]
     """Reads one message and where its recipients stand."""
+    ListMessages: _aio.UnaryUnaryMultiCallable[_message_pb2.ListMessagesRequest, _message_pb2.ListMessagesResponse]  # type: ignore[assignment]
+    """Lists messages, the newest first."""
+    ExplainMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.ExplainMessageRequest, _message_pb2.ExplainMessageResponse]  # type: ignore[assignment]
+    """Says why a message waits, and until when."""
+    CancelMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.CancelMessageRequest, _message_pb2.CancelMessageResponse]  # type: ignore[assignment]
+    """Withdraws what has not begun to be sent."""
+    RescheduleMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.RescheduleMessageRequest, _message_pb2.RescheduleMessageResponse]  # type: ignore[assignment]
+    """Gives what has not been sent another time."""
+    RetryMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.RetryMessageRequest, _message_pb2.RetryMessageResponse]  # type: ignore[assignment]
+    """Brings failed and expired recipients back to the queue."""
 
 class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes messages in and tells what became of them."""
@@ -90,5 +110,45 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_message_pb2.GetMessageResponse, _abc.Awaitable[_message_pb2.GetMessageResponse]]:
         """Reads one message and where its recipients stand."""
+
+    @_abc_1.abstractmethod
+    def ListMessages(
+        self,
+        request: _message_pb2.ListMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.ListMessagesResponse, _abc.Awaitable[_message_pb2.ListMessagesResponse]]:
+        """Lists messages, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ExplainMessage(
+        self,
+        request: _message_pb2.ExplainMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.ExplainMessageResponse, _abc.Awaitable[_message_pb2.ExplainMessageResponse]]:
+        """Says why a message waits, and until when."""
+
+    @_abc_1.abstractmethod
+    def CancelMessage(
+        self,
+        request: _message_pb2.CancelMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.CancelMessageResponse, _abc.Awaitable[_message_pb2.CancelMessageResponse]]:
+        """Withdraws what has not begun to be sent."""
+
+    @_abc_1.abstractmethod
+    def RescheduleMessage(
+        self,
+        request: _message_pb2.RescheduleMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.RescheduleMessageResponse, _abc.Awaitable[_message_pb2.RescheduleMessageResponse]]:
+        """Gives what has not been sent another time."""
+
+    @_abc_1.abstractmethod
+    def RetryMessage(
+        self,
+        request: _message_pb2.RetryMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.RetryMessageResponse, _abc.Awaitable[_message_pb2.RetryMessageResponse]]:
+        """Brings failed and expired recipients back to the queue."""
 
 def add_MessageServiceServicer_to_server(servicer: MessageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

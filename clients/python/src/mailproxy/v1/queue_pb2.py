@@ -23,28 +23,39 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from mailproxy.v1 import account_pb2 as mailproxy_dot_v1_dot_account__pb2
 from mailproxy.v1 import delivery_pb2 as mailproxy_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mailproxy/v1/queue.proto\x12\x0cmailproxy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmailproxy/v1/delivery.proto\"m\n\rRunNowRequest\x12(\n\x08selector\x18\x01 \x01(\x0b\x32\x16.mailproxy.v1.Selector\x12\x17\n\x0finclude_retries\x18\x02 \x01(\x08\x12\x19\n\x11include_scheduled\x18\x03 \x01(\x08\"\"\n\x0eRunNowResponse\x12\x10\n\x08made_due\x18\x01 \x01(\x03\"+\n\x15GetQueueStatusRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\xa0\x01\n\x12\x41\x63\x63ountQueueStatus\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0b\n\x03\x64ue\x18\x02 \x01(\x03\x12\x10\n\x08retrying\x18\x03 \x01(\x03\x12\x11\n\tscheduled\x18\x04 \x01(\x03\x12\x0f\n\x07sending\x18\x05 \x01(\x03\x12\x33\n\x0foldest_due_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\x10\x44ispatcherStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tbeat_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61live\x18\x05 \x01(\x08\"\x96\x01\n\x16GetQueueStatusResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .mailproxy.v1.AccountQueueStatus\x12\x33\n\x0b\x64ispatchers\x18\x02 \x03(\x0b\x32\x1e.mailproxy.v1.DispatcherStatus\x12\x13\n\x0bhead_offset\x18\x03 \x01(\x03\x32\xb0\x01\n\x0cQueueService\x12\x43\n\x06RunNow\x12\x1b.mailproxy.v1.RunNowRequest\x1a\x1c.mailproxy.v1.RunNowResponse\x12[\n\x0eGetQueueStatus\x12#.mailproxy.v1.GetQueueStatusRequest\x1a$.mailproxy.v1.GetQueueStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mailproxy/v1/queue.proto\x12\x0cmailproxy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amailproxy/v1/account.proto\x1a\x1bmailproxy/v1/delivery.proto\"m\n\rRunNowRequest\x12(\n\x08selector\x18\x01 \x01(\x0b\x32\x16.mailproxy.v1.Selector\x12\x17\n\x0finclude_retries\x18\x02 \x01(\x08\x12\x19\n\x11include_scheduled\x18\x03 \x01(\x08\"\"\n\x0eRunNowResponse\x12\x10\n\x08made_due\x18\x01 \x01(\x03\"+\n\x15GetQueueStatusRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\xdb\x01\n\x12\x41\x63\x63ountQueueStatus\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0b\n\x03\x64ue\x18\x02 \x01(\x03\x12\x10\n\x08retrying\x18\x03 \x01(\x03\x12\x11\n\tscheduled\x18\x04 \x01(\x03\x12\x0f\n\x07sending\x18\x05 \x01(\x03\x12\x33\n\x0foldest_due_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04held\x18\x07 \x01(\x03\x12+\n\x06health\x18\x08 \x01(\x0b\x32\x1b.mailproxy.v1.AccountHealth\"\xa1\x01\n\x10\x44ispatcherStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tbeat_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61live\x18\x05 \x01(\x08\"\xbb\x01\n\x16GetQueueStatusResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .mailproxy.v1.AccountQueueStatus\x12\x33\n\x0b\x64ispatchers\x18\x02 \x03(\x0b\x32\x1e.mailproxy.v1.DispatcherStatus\x12\x13\n\x0bhead_offset\x18\x03 \x01(\x03\x12#\n\x06pauses\x18\x04 \x03(\x0b\x32\x13.mailproxy.v1.Pause\"o\n\x05Pause\x12(\n\x08selector\x18\x01 \x01(\x0b\x32\x16.mailproxy.v1.Selector\x12.\n\npause_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x03 \x01(\t\"K\n\x11PauseQueueRequest\x12(\n\x08selector\x18\x01 \x01(\x0b\x32\x16.mailproxy.v1.Selector\x12\x0c\n\x04note\x18\x02 \x01(\t\"7\n\x12PauseQueueResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\x12\x13\n\x0bin_progress\x18\x02 \x01(\x03\">\n\x12ResumeQueueRequest\x12(\n\x08selector\x18\x01 \x01(\x0b\x32\x16.mailproxy.v1.Selector\"8\n\x13ResumeQueueResponse\x12\x0f\n\x07resumed\x18\x01 \x01(\x08\x12\x10\n\x08released\x18\x02 \x01(\x03\x32\xd5\x02\n\x0cQueueService\x12\x43\n\x06RunNow\x12\x1b.mailproxy.v1.RunNowRequest\x1a\x1c.mailproxy.v1.RunNowResponse\x12[\n\x0eGetQueueStatus\x12#.mailproxy.v1.GetQueueStatusRequest\x1a$.mailproxy.v1.GetQueueStatusResponse\x12O\n\nPauseQueue\x12\x1f.mailproxy.v1.PauseQueueRequest\x1a .mailproxy.v1.PauseQueueResponse\x12R\n\x0bResumeQueue\x12 .mailproxy.v1.ResumeQueueRequest\x1a!.mailproxy.v1.ResumeQueueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mailproxy.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNNOWREQUEST']._serialized_start=104
-  _globals['_RUNNOWREQUEST']._serialized_end=213
-  _globals['_RUNNOWRESPONSE']._serialized_start=215
-  _globals['_RUNNOWRESPONSE']._serialized_end=249
-  _globals['_GETQUEUESTATUSREQUEST']._serialized_start=251
-  _globals['_GETQUEUESTATUSREQUEST']._serialized_end=294
-  _globals['_ACCOUNTQUEUESTATUS']._serialized_start=297
-  _globals['_ACCOUNTQUEUESTATUS']._serialized_end=457
-  _globals['_DISPATCHERSTATUS']._serialized_start=460
-  _globals['_DISPATCHERSTATUS']._serialized_end=621
-  _globals['_GETQUEUESTATUSRESPONSE']._serialized_start=624
-  _globals['_GETQUEUESTATUSRESPONSE']._serialized_end=774
-  _globals['_QUEUESERVICE']._serialized_start=777
-  _globals['_QUEUESERVICE']._serialized_end=953
+  _globals['_RUNNOWREQUEST']._serialized_start=132
+  _globals['_RUNNOWREQUEST']._serialized_end=241
+  _globals['_RUNNOWRESPONSE']._serialized_start=243
+  _globals['_RUNNOWRESPONSE']._serialized_end=277
+  _globals['_GETQUEUESTATUSREQUEST']._serialized_start=279
+  _globals['_GETQUEUESTATUSREQUEST']._serialized_end=322
+  _globals['_ACCOUNTQUEUESTATUS']._serialized_start=325
+  _globals['_ACCOUNTQUEUESTATUS']._serialized_end=544
+  _globals['_DISPATCHERSTATUS']._serialized_start=547
+  _globals['_DISPATCHERSTATUS']._serialized_end=708
+  _globals['_GETQUEUESTATUSRESPONSE']._serialized_start=711
+  _globals['_GETQUEUESTATUSRESPONSE']._serialized_end=898
+  _globals['_PAUSE']._serialized_start=900
+  _globals['_PAUSE']._serialized_end=1011
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1013
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1088
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1090
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1145
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1147
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1209
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1211
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1267
+  _globals['_QUEUESERVICE']._serialized_start=1270
+  _globals['_QUEUESERVICE']._serialized_end=1611
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from mailproxy.v1 import account_pb2 as _account_pb2
 from mailproxy.v1 import delivery_pb2 as _delivery_pb2
 import builtins as _builtins
 import sys
@@ -110,6 +111,8 @@ class AccountQueueStatus(_message.Message):
     SCHEDULED_FIELD_NUMBER: _builtins.int
     SENDING_FIELD_NUMBER: _builtins.int
     OLDEST_DUE_TIME_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     due: _builtins.int
@@ -120,9 +123,15 @@ class AccountQueueStatus(_message.Message):
     """Waiting for their send_time."""
     sending: _builtins.int
     """Claimed by a dispatcher."""
+    held: _builtins.int
+    """Held by a pause of labels; not counted above."""
     @_builtins.property
     def oldest_due_time(self) -> _timestamp_pb2.Timestamp:
         """When the oldest due one became due; absent when nothing is due."""
+
+    @_builtins.property
+    def health(self) -> _account_pb2.AccountHealth:
+        """How the account fares."""
 
     def __init__(
         self,
@@ -133,10 +142,12 @@ class AccountQueueStatus(_message.Message):
         scheduled: _builtins.int = ...,
         sending: _builtins.int = ...,
         oldest_due_time: _timestamp_pb2.Timestamp | None = ...,
+        held: _builtins.int = ...,
+        health: _account_pb2.AccountHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_due_time", b"oldest_due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "oldest_due_time", b"oldest_due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "due", b"due", "oldest_due_time", b"oldest_due_time", "retrying", b"retrying", "scheduled", b"scheduled", "sending", b"sending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "due", b"due", "health", b"health", "held", b"held", "oldest_due_time", b"oldest_due_time", "retrying", b"retrying", "scheduled", b"scheduled", "sending", b"sending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,6 +204,7 @@ class GetQueueStatusResponse(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     DISPATCHERS_FIELD_NUMBER: _builtins.int
     HEAD_OFFSET_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
     head_offset: _builtins.int
     """The newest offset of the tenant's report log."""
     @_builtins.property
@@ -203,17 +215,162 @@ class GetQueueStatusResponse(_message.Message):
     def dispatchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DispatcherStatus]:
         """The dispatchers that share this queue."""
 
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]:
+        """What is paused."""
+
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[Global___AccountQueueStatus] | None = ...,
         dispatchers: _abc.Iterable[Global___DispatcherStatus] | None = ...,
         head_offset: _builtins.int = ...,
+        pauses: _abc.Iterable[Global___Pause] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "dispatchers", b"dispatchers", "head_offset", b"head_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "dispatchers", b"dispatchers", "head_offset", b"head_offset", "pauses", b"pauses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetQueueStatusResponse: _TypeAlias = GetQueueStatusResponse  # noqa: Y015
+
+@_typing.final
+class Pause(_message.Message):
+    """A pause that is in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """What was noted with it."""
+    @_builtins.property
+    def selector(self) -> _delivery_pb2.Selector:
+        """What it holds: an account, labels, or both. Its message_ids are empty."""
+
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        selector: _delivery_pb2.Selector | None = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pause_time", b"pause_time", "selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "pause_time", b"pause_time", "selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
+
+@_typing.final
+class PauseQueueRequest(_message.Message):
+    """Request of PauseQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """Why, for those who look at it later. At most 256 characters."""
+    @_builtins.property
+    def selector(self) -> _delivery_pb2.Selector:
+        """What to hold: an account, messages with these labels, or both; required. Message ids are
+        refused: cancel or reschedule these.
+        """
+
+    def __init__(
+        self,
+        *,
+        selector: _delivery_pb2.Selector | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseQueueRequest: _TypeAlias = PauseQueueRequest  # noqa: Y015
+
+@_typing.final
+class PauseQueueResponse(_message.Message):
+    """Response of PauseQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    held: _builtins.int
+    """Deliveries that the pause holds now."""
+    in_progress: _builtins.int
+    """Deliveries under way, which it does not stop; a retry of them waits."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.int = ...,
+        in_progress: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "in_progress", b"in_progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseQueueResponse: _TypeAlias = PauseQueueResponse  # noqa: Y015
+
+@_typing.final
+class ResumeQueueRequest(_message.Message):
+    """Request of ResumeQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def selector(self) -> _delivery_pb2.Selector:
+        """The selector that was paused."""
+
+    def __init__(
+        self,
+        *,
+        selector: _delivery_pb2.Selector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeQueueRequest: _TypeAlias = ResumeQueueRequest  # noqa: Y015
+
+@_typing.final
+class ResumeQueueResponse(_message.Message):
+    """Response of ResumeQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUMED_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    resumed: _builtins.bool
+    """False when no such pause was in force."""
+    released: _builtins.int
+    """Deliveries that no pause holds any more, each due when it was before."""
+    def __init__(
+        self,
+        *,
+        resumed: _builtins.bool = ...,
+        released: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released", b"released", "resumed", b"resumed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeQueueResponse: _TypeAlias = ResumeQueueResponse  # noqa: Y015

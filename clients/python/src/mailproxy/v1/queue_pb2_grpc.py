@@ -45,6 +45,16 @@ class QueueServiceStub(object):
                 request_serializer=mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusRequest.SerializeToString,
                 response_deserializer=mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusResponse.FromString,
                 _registered_method=True)
+        self.PauseQueue = channel.unary_unary(
+                '/mailproxy.v1.QueueService/PauseQueue',
+                request_serializer=mailproxy_dot_v1_dot_queue__pb2.PauseQueueRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_queue__pb2.PauseQueueResponse.FromString,
+                _registered_method=True)
+        self.ResumeQueue = channel.unary_unary(
+                '/mailproxy.v1.QueueService/ResumeQueue',
+                request_serializer=mailproxy_dot_v1_dot_queue__pb2.ResumeQueueRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_queue__pb2.ResumeQueueResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer(object):
@@ -66,6 +76,20 @@ class QueueServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseQueue(self, request, context):
+        """Holds an account's or labels' messages back, on every replica, until resumed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeQueue(self, request, context):
+        """Ends a pause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.GetQueueStatus,
                     request_deserializer=mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusRequest.FromString,
                     response_serializer=mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusResponse.SerializeToString,
+            ),
+            'PauseQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseQueue,
+                    request_deserializer=mailproxy_dot_v1_dot_queue__pb2.PauseQueueRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_queue__pb2.PauseQueueResponse.SerializeToString,
+            ),
+            'ResumeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeQueue,
+                    request_deserializer=mailproxy_dot_v1_dot_queue__pb2.ResumeQueueRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_queue__pb2.ResumeQueueResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class QueueService(object):
             '/mailproxy.v1.QueueService/GetQueueStatus',
             mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusRequest.SerializeToString,
             mailproxy_dot_v1_dot_queue__pb2.GetQueueStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.QueueService/PauseQueue',
+            mailproxy_dot_v1_dot_queue__pb2.PauseQueueRequest.SerializeToString,
+            mailproxy_dot_v1_dot_queue__pb2.PauseQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mailproxy.v1.QueueService/ResumeQueue',
+            mailproxy_dot_v1_dot_queue__pb2.ResumeQueueRequest.SerializeToString,
+            mailproxy_dot_v1_dot_queue__pb2.ResumeQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class QueueServiceStub:
     """
     GetQueueStatus: _grpc.UnaryUnaryMultiCallable[_queue_pb2.GetQueueStatusRequest, _queue_pb2.GetQueueStatusResponse]
     """Counts what waits, by account, and names the dispatchers."""
+    PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_pb2.PauseQueueRequest, _queue_pb2.PauseQueueResponse]
+    """Holds an account's or labels' messages back, on every replica, until resumed."""
+    ResumeQueue: _grpc.UnaryUnaryMultiCallable[_queue_pb2.ResumeQueueRequest, _queue_pb2.ResumeQueueResponse]
+    """Ends a pause."""
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -51,6 +55,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
     GetQueueStatus: _aio.UnaryUnaryMultiCallable[_queue_pb2.GetQueueStatusRequest, _queue_pb2.GetQueueStatusResponse]  # type: ignore[assignment]
     """Counts what waits, by account, and names the dispatchers."""
+    PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_pb2.PauseQueueRequest, _queue_pb2.PauseQueueResponse]  # type: ignore[assignment]
+    """Holds an account's or labels' messages back, on every replica, until resumed."""
+    ResumeQueue: _aio.UnaryUnaryMultiCallable[_queue_pb2.ResumeQueueRequest, _queue_pb2.ResumeQueueResponse]  # type: ignore[assignment]
+    """Ends a pause."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks at the queue and hurries it."""
@@ -72,5 +80,21 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.GetQueueStatusResponse, _abc.Awaitable[_queue_pb2.GetQueueStatusResponse]]:
         """Counts what waits, by account, and names the dispatchers."""
+
+    @_abc_1.abstractmethod
+    def PauseQueue(
+        self,
+        request: _queue_pb2.PauseQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.PauseQueueResponse, _abc.Awaitable[_queue_pb2.PauseQueueResponse]]:
+        """Holds an account's or labels' messages back, on every replica, until resumed."""
+
+    @_abc_1.abstractmethod
+    def ResumeQueue(
+        self,
+        request: _queue_pb2.ResumeQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.ResumeQueueResponse, _abc.Awaitable[_queue_pb2.ResumeQueueResponse]]:
+        """Ends a pause."""
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

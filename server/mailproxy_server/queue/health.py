@@ -1,0 +1,214 @@
+"""How each account's relay fares: its breaker and its throttle, the same for all replicas.
+
+Every change is conditional on what it changes, so that replicas that notice the same thing
+make one step of it together. Opening and closing are written to the report log, once each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from mailproxy_server.mail.delivery import Event
+from mailproxy_server.mail.transcript import Reply, Stage
+from mailproxy_server.queue.hot import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a breaker opened. `kind` is fault, auth or quota; `reason` the contract's number."""
+
+    kind: str
+    reason: int
+    reply: Reply | None = None
+    stage: Stage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one account fares; `now` is the database's time when it was read.
+
+    `kind` is None while the breaker is closed, and all that belongs to an open one with it.
+    """
+
+    account_id: str
+    now: datetime
+    paused_at: datetime | None
+    pause_note: str | None
+    kind: str | None
+    reason: int | None
+    reply_code: int | None
+    reply_enhanced: str | None
+    reply_text: str | None
+    reply_stage: str | None
+    opened_at: datetime | None
+    probe_at: datetime | None
+    probes: int
+    account_revision: int | None
+    generation: int
+    connections: int | None
+    gap_seconds: float
+    throttled_at: datetime | None
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply that opened the breaker, if one did."""
+        if self.reply_code is None:
+            return None
+        return Reply(self.reply_code, self.reply_enhanced or "", self.reply_text or "")
+
+
+_READ = """
+SELECT a.account_id, now(), p.paused_at, p.note, h.kind, h.reason, h.reply_code, h.reply_enhanced,
+       h.reply_text, h.reply_stage, h.opened_at, h.probe_at, coalesce(h.probes, 0),
+       h.account_revision, coalesce(h.generation, 0), h.connections, coalesce(h.gap_seconds, 0),
+       h.throttled_at
+FROM unnest($2::text[]) AS a(account_id)
+LEFT JOIN mailproxy.relay_health h ON h.tenant_id = $1 AND h.account_id = a.account_id
+LEFT JOIN mailproxy.pauses p
+  ON p.tenant_id = $1 AND p.account_id = a.account_id AND p.labels = '{}'
+"""
+
+_APPEND = """
+), heads AS MATERIALIZED (
+    SELECT tenant_id FROM mailproxy.report_heads
+    WHERE tenant_id IN (SELECT tenant_id FROM changed) FOR NO KEY UPDATE
+), raised AS (
+    UPDATE mailproxy.report_heads h
+    SET last_offset = h.last_offset + 1, last_at = greatest(h.last_at, clock_timestamp())
+    FROM heads WHERE h.tenant_id = heads.tenant_id
+    RETURNING h.tenant_id, h.last_offset, h.last_at
+)
+INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
+    account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
+    reply_stage, possible_duplicate)
+SELECT c.tenant_id, raised.last_offset, raised.last_at, '00000000-0000-0000-0000-000000000000', 0,
+    c.account_id, '', {event}, coalesce(c.reason, 0), 0, c.reply_code, c.reply_enhanced,
+    c.reply_text, c.reply_stage, false
+FROM changed c JOIN raised ON raised.tenant_id = c.tenant_id
+RETURNING log_offset
+"""
+
+_OPEN = f"""
+WITH changed AS (
+    INSERT INTO mailproxy.relay_health AS h (tenant_id, account_id, breaker, kind, reason,
+        reply_code, reply_enhanced, reply_text, reply_stage, opened_at, probe_at, account_revision)
+    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, now(), now() + $9 * interval '1 second', $10)
+    ON CONFLICT (tenant_id, account_id) DO UPDATE
+    SET breaker = 'open', kind = excluded.kind, reason = excluded.reason, probes = 0,
+        reply_code = excluded.reply_code, reply_enhanced = excluded.reply_enhanced,
+        reply_text = excluded.reply_text, reply_stage = excluded.reply_stage,
+        opened_at = excluded.opened_at, probe_at = excluded.probe_at,
+        account_revision = excluded.account_revision
+    WHERE h.breaker = 'closed'
+    RETURNING h.*
+{_APPEND.format(event=int(Event.BREAKER_OPENED))}
+"""  # noqa: S608 - no input is in the text
+
+_CLOSE = f"""
+WITH closing AS MATERIALIZED (
+    SELECT * FROM mailproxy.relay_health
+    WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open' FOR NO KEY UPDATE
+), closed AS (
+    UPDATE mailproxy.relay_health h
+    SET breaker = 'closed', kind = NULL, reason = NULL, reply_code = NULL, reply_enhanced = NULL,
+        reply_text = NULL, reply_stage = NULL, opened_at = NULL, probe_at = NULL, probes = 0,
+        account_revision = NULL, generation = h.generation + 1
+    FROM closing c WHERE h.tenant_id = c.tenant_id AND h.account_id = c.account_id
+      AND h.breaker = 'open'
+    RETURNING h.tenant_id
+), changed AS (
+    SELECT c.* FROM closing c WHERE EXISTS (SELECT 1 FROM closed)
+{_APPEND.format(event=int(Event.BREAKER_CLOSED))}
+"""  # noqa: S608 - no input is in the text
+
+_PROBE_FAILED = """
+UPDATE mailproxy.relay_health
+SET kind = $3, reason = $4, reply_code = $5, reply_enhanced = $6, reply_text = $7,
+    reply_stage = $8, probes = probes + 1, probe_at = now() + $9 * interval '1 second'
+WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open'
+"""
+
+
+async def read(link: Connection, tenant_id: UUID, account_ids: Sequence[str]) -> list[Health]:
+    """Read how these accounts fare, in their order. Takes no lock; relies on primary keys."""
+    rows = await link.fetch(_READ, tenant_id, account_ids)
+    return [Health(*row) for row in rows]
+
+
+async def open_breaker(
+    link: Connection, tenant_id: UUID, account_id: str, cause: Cause, wait: float, revision: int
+) -> bool:
+    """Open the breaker and report it; False when it was open already.
+
+    The first probe is `wait` seconds away; `revision` is the account's. Locks the account's
+    row by its key, then the tenant's head.
+    """
+    return bool(await link.fetchval(_OPEN, tenant_id, account_id, *_columns(cause), wait, revision))
+
+
+async def close_breaker(link: Connection, tenant_id: UUID, account_id: str) -> bool:
+    """Close the breaker and report it; False when it was closed already. Locks as opening does."""
+    return bool(await link.fetchval(_CLOSE, tenant_id, account_id))
+
+
+async def take_probe(link: Connection, tenant_id: UUID, account_id: str, lease: float) -> bool:
+    """Take the right to let one message through; False when it is not yet time, or another has.
+
+    The right lasts for `lease` seconds. Locks the account's row by its key.
+    """
+    status = await link.execute(
+        """UPDATE mailproxy.relay_health SET probe_at = now() + $3 * interval '1 second'
+           WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open' AND probe_at <= now()""",
+        tenant_id,
+        account_id,
+        lease,
+    )
+    return status == "UPDATE 1"
+
+
+async def probe_failed(
+    link: Connection, tenant_id: UUID, account_id: str, cause: Cause, wait: float
+) -> None:
+    """Leave the breaker open, for this cause now; the next probe is `wait` seconds away.
+
+    Locks the account's row by its key.
+    """
+    await link.execute(_PROBE_FAILED, tenant_id, account_id, *_columns(cause), wait)
+
+
+async def set_throttle(
+    link: Connection,
+    tenant_id: UUID,
+    account_id: str,
+    before: tuple[int | None, float],
+    after: tuple[int | None, float],
+    quiet: float,
+) -> bool:
+    """Change connections and gap from `before` to `after`, if they are still so and were not
+    changed for `quiet` seconds; give whether it was done. Locks the account's row by its key.
+    """
+    status = await link.execute(
+        """INSERT INTO mailproxy.relay_health AS h
+               (tenant_id, account_id, connections, gap_seconds, throttled_at)
+           VALUES ($1, $2, $5, $6, now())
+           ON CONFLICT (tenant_id, account_id) DO UPDATE
+           SET connections = excluded.connections, gap_seconds = excluded.gap_seconds,
+               throttled_at = excluded.throttled_at
+           WHERE h.connections IS NOT DISTINCT FROM $3 AND h.gap_seconds = $4
+             AND (h.throttled_at IS NULL OR h.throttled_at <= now() - $7 * interval '1 second')""",
+        tenant_id,
+        account_id,
+        *before,
+        *after,
+        quiet,
+    )
+    return status == "INSERT 0 1"
+
+
+def _columns(cause: Cause) -> tuple[object, ...]:
+    reply = cause.reply
+    if reply is None:
+        return cause.kind, cause.reason, None, None, None, cause.stage
+    text = reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return cause.kind, cause.reason, reply.code, reply.enhanced, text, cause.stage

@@ -1,0 +1,34 @@
+"""`mailproxy serve` whose limited claims leave nothing of what they reserve.
+
+A program: the control arm of the reservation.
+"""
+
+import functools
+import sys
+from pathlib import Path
+
+from mailproxy_server.app import dispatch, roles
+from mailproxy_server.app.lifeline import Lifeline
+from mailproxy_server.cli.root import app
+from mailproxy_server.dispatcher.rated import claim_within
+from mailproxy_server.settings import Settings
+
+from tests.support.rated import unwritten
+
+PROGRAM = (sys.executable, str(Path(__file__)))
+
+
+async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
+    claim = functools.partial(claim_within, write=unwritten)
+    await dispatch.run(settings, lifeline, database_url, dispatch.Seams(claim_within=claim))
+
+
+def main() -> None:
+    if len(sys.argv) == 5 and sys.argv[1] in roles.MODULES:
+        roles.MODULES["dispatcher"] = "__main__"
+        sys.exit(roles.run_role(sys.argv[1], *map(int, sys.argv[2:])))
+    app(obj=PROGRAM)
+
+
+if __name__ == "__main__":
+    main()
