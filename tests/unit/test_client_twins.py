@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from mailproxy.aio import AsyncMailProxyClient
+from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
 from mailproxy.submission import AsyncSubmission, Submission
 from mailproxy.sync import MailProxyClient
+from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 
 TWINS = [
     (AsyncMailProxyClient, MailProxyClient),
     (AsyncSubmission, Submission),
+    (AsyncControl, Control),
     (AsyncReports, Reports),
 ]
 
@@ -47,7 +50,7 @@ def test_twins_have_the_same_members_with_the_same_signatures(
     assert len(members(threaded)) > 1
 
 
-@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:2])
+@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:3])
 def test_what_blocks_in_one_twin_is_awaited_in_the_other(
     asynchronous: type, threaded: type
 ) -> None:
@@ -59,8 +62,9 @@ def test_what_blocks_in_one_twin_is_awaited_in_the_other(
 
 
 def test_the_twins_say_the_same_about_each_call() -> None:
-    for name, member in vars(MailProxyClient).items():
+    for name in dir(MailProxyClient):
         if not name.startswith("_"):
+            member = getattr(MailProxyClient, name)
             assert member.__doc__ == getattr(AsyncMailProxyClient, name).__doc__
 
 

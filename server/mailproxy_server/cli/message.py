@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from mailproxy.v1 import delivery_pb2, message_pb2
 
-from mailproxy_server.cli import options, output
+from mailproxy_server.cli import control, options, output
 from mailproxy_server.cli.connection import FAILED, connected
 from mailproxy_server.cli.watching import print_until_final
 
@@ -17,9 +17,10 @@ Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
 
 def commands(app: typer.Typer) -> None:
     """Add the group of this file to the CLI."""
-    group = typer.Typer(help="Look at one message.", no_args_is_help=True)
+    group = typer.Typer(help="Look at messages, and change what waits.", no_args_is_help=True)
     group.command(epilog=options.EXIT_CODES)(show)
     group.command(epilog=options.EXIT_CODES)(watch)
+    control.commands(group)
     app.add_typer(group, name="message")
 
 

@@ -25,7 +25,15 @@ _STYLES = {
     "FAILED": "red",
     "EXPIRED": "red",
     "CANCELLED": "magenta",
+    "BREAKER_OPENED": "red",
+    "BREAKER_CLOSED": "green",
 }
+
+
+_OF_ACCOUNTS = (
+    delivery_pb2.REPORT_EVENT_BREAKER_OPENED,
+    delivery_pb2.REPORT_EVENT_BREAKER_CLOSED,
+)
 
 
 def clean(text: str) -> str:
@@ -79,9 +87,11 @@ def print_report(report: delivery_pb2.DeliveryReport) -> None:
     """Print a report as one line."""
     event = name(delivery_pb2.ReportEvent, report.event, "REPORT_EVENT_")
     line = Text(f"{local_time(report.event_time)} ")
-    line.append_text(coloured(f"{event:<9}"[:9].rstrip()))
+    line.append_text(coloured(event))
     line.append(" " * max(1, 10 - len(event)))
-    line.append(f"{clean(report.recipient)}  {report.message_id}")
+    line.append(f"{clean(report.recipient)}  {report.message_id}" if report.recipient else "")
+    if report.event in _OF_ACCOUNTS:
+        line.append(f"account {clean(report.account_id)}")
     if report.attempt:
         line.append(f"  attempt {report.attempt}")
     if words := why(report):
@@ -100,6 +110,8 @@ def why(report: delivery_pb2.DeliveryReport) -> str:
         parts.append(name(delivery_pb2.FailureReason, report.reason, "FAILURE_REASON_"))
     if report.HasField("reply"):
         parts.append(reply_words(report.reply))
+    if report.detail:
+        parts.append(clean(report.detail))
     return " ".join(parts)
 
 

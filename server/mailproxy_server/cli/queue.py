@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from mailproxy.v1 import queue_pb2
+from mailproxy.v1 import account_pb2, delivery_pb2, queue_pb2
 
 from mailproxy_server.cli import options, output
 from mailproxy_server.cli.connection import connected
@@ -39,16 +39,18 @@ def status(
         return
     output.print_table(
         "Queue",
-        ("account", "due", "retrying", "scheduled", "sending", "oldest due"),
+        ("account", "due", "retrying", "scheduled", "held", "sending", "oldest due", "state"),
         (
             (
                 each.account_id,
-                *map(str, (each.due, each.retrying, each.scheduled, each.sending)),
+                *map(str, (each.due, each.retrying, each.scheduled, each.held, each.sending)),
                 output.local_time(each.oldest_due_time),
+                _state(each.health),
             )
             for each in found.accounts
         ),
     )
+    _print_pauses(found.pauses)
     _print_dispatchers(found.dispatchers)
     print(f"Reports so far: {found.head_offset}")
     if not any(each.alive for each in found.dispatchers):
@@ -81,6 +83,36 @@ def run_now(
         output.print_json({"made_due": made_due})
     else:
         print(f"Made due: {made_due}")
+
+
+def _state(health: account_pb2.AccountHealth) -> str:
+    """Give what keeps an account from sending, or slows it."""
+    words = []
+    if health.paused:
+        words.append(f"paused ({health.pause_note})" if health.pause_note else "paused")
+    if health.breaker == account_pb2.BREAKER_STATE_OPEN:
+        reason = output.name(delivery_pb2.FailureReason, health.reason, "FAILURE_REASON_")
+        until = output.local_time(health.next_probe_time)
+        words.append(f"stopped: {reason}, next probe {until}; {health.remedy}")
+    if health.throttled_connections:
+        words.append(f"throttled to {health.throttled_connections} connections")
+    full = [use.room_time for use in health.limits if use.HasField("room_time")]
+    words += [f"at its limit until {output.local_time(stamp)}" for stamp in full]
+    return "\n".join(words) or "sends"
+
+
+def _print_pauses(pauses: Iterable[queue_pb2.Pause]) -> None:
+    rows = [
+        (
+            each.selector.account_id or "any",
+            ", ".join(f"{key}={value}" for key, value in sorted(each.selector.labels.items())),
+            output.local_time(each.pause_time),
+            each.note,
+        )
+        for each in pauses
+    ]
+    if rows:
+        output.print_table("Pauses", ("account", "labels", "since", "note"), rows)
 
 
 def _print_dispatchers(dispatchers: Iterable[queue_pb2.DispatcherStatus]) -> None:

@@ -7,6 +7,7 @@ from typing import Self, Unpack
 from mailproxy import accounts, environment
 from mailproxy.accounts import AccountFields
 from mailproxy.aio_connection import AioConnection
+from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
 from mailproxy.aio_submitting import AioSubmitting
 from mailproxy.channel import Tls
@@ -17,7 +18,7 @@ from mailproxy.submission import AsyncSubmission
 from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2
 
 
-class AsyncMailProxyClient:
+class AsyncMailProxyClient(AsyncControl):
     """A client of one server, for as many tasks as there are; close it, or use `async with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says

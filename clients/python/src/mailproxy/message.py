@@ -73,6 +73,8 @@ class Message(TypedDict, total=False):
     """Until when it may be sent; with a time zone."""
     ttl: timedelta | None
     """The same, counted from the later of acceptance and `send_time`."""
+    at_most_once: bool
+    """Never repeat an attempt whose outcome is not known: it ends failed, and may have arrived."""
     labels: Mapping[str, str] | None
     """Indexed and selectable."""
     metadata: Mapping[str, str] | None
@@ -147,6 +149,8 @@ def _email(given: dict[str, Any]) -> message_pb2.Email:
         email.priority = number(
             delivery_pb2.Priority, "PRIORITY_", given["priority"], "email.priority"
         )
+    if given.get("at_most_once"):
+        email.delivery_guarantee = message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE
     _set_times(email, given)
     return email
 

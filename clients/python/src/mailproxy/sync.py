@@ -12,12 +12,13 @@ from mailproxy.message import Message, to_request, to_request_or_error
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import Submission
 from mailproxy.sync_connection import SyncConnection
+from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 from mailproxy.sync_submitting import SyncSubmitting
 from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2
 
 
-class MailProxyClient:
+class MailProxyClient(Control):
     """A client of one server, for as many threads as there are; close it, or use `with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says
