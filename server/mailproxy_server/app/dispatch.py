@@ -25,7 +25,7 @@ from mailproxy_server.dispatcher.relays import Key, Load, Relays
 from mailproxy_server.dispatcher.roster import Roster
 from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue import wake
+from mailproxy_server.queue import days, wake
 from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.settle import Settlement
 from mailproxy_server.settings import Settings
@@ -53,12 +53,13 @@ async def run(
     """Claim and send until the drain; then finish what is in flight and hand the rest back."""
     async with resources.opened(settings, database_url) as common:
         parts = build(settings, common, database_url, seams or Seams())
-        await parts.keeper.make_days()
+        await days.make(common.pool)
         await parts.lease.begin()
         tasks = [
             asyncio.create_task(part.run(), name=type(part).__name__)
             for part in (parts.ear, parts.keeper, parts.roster)
         ]
+        tasks.append(asyncio.create_task(days.keep(common.pool), name="days"))
         beating = asyncio.create_task(parts.lease.keep(), name="lease")
         lifeline.ready()
         await _until_drain(lifeline, [*tasks, beating, parts.failed])

@@ -15,7 +15,7 @@ from mailproxy_server.app import resources
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
-from mailproxy_server.queue import counts, wake
+from mailproxy_server.queue import counts, days, wake
 from mailproxy_server.queue.hot import Pool as HotPool
 from mailproxy_server.queue.hot import connection
 from mailproxy_server.queue.intake import Intake
@@ -43,12 +43,14 @@ STRICT = {"SubmitMessage", "WatchMessage", "CancelMessage", "RescheduleMessage",
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
     """Serve gRPC until the drain."""
     async with resources.opened(settings, database_url) as common:
+        await days.make(common.pool)
         parts = build(settings, common)
         await _first_token(settings, parts.tenants)
         ear = wake.Ear(
             database_url, {wake.REPORTS: parts.tail.hint, wake.ACCOUNTS: parts.cache.changed}
         )
         hearing = asyncio.create_task(ear.run(), name="ear")
+        dating = asyncio.create_task(days.keep(common.pool), name="days")
         server = GrpcServer(parts.registry, reflection=settings.reflection)
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
@@ -57,6 +59,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         await server.drain(settings.drain_seconds)
         await parts.intake.close()
         hearing.cancel()
+        dating.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """Keeps the queue in order: rescues what dead dispatchers held, ends what expired or was
-withdrawn, holds what a pause of labels missed, and makes the log's days.
+withdrawn, and holds what a pause of labels missed.
 
 Every dispatcher runs one; that two do the same thing at once is harmless.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,14 +14,13 @@ from mailproxy_server.dispatcher.lease import process_is_gone
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
-from mailproxy_server.queue import cancel, claim, days, expire, pauses, workers
+from mailproxy_server.queue import cancel, claim, expire, pauses, workers
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.settle import Settlement, settle
 
 BATCH = 500
-_DAYS_EVERY_SECONDS = 3600.0
 
 Seize = Callable[[Connection, UUID, int], Awaitable[list[Claimed]]]
 """Claims deliveries that are to end under an id; at most so many."""
@@ -47,13 +45,8 @@ class Keeper:
 
     async def run(self) -> None:
         """Look after the queue until cancelled; a database that is away is waited for."""
-        loop = asyncio.get_running_loop()
-        days_made = -_DAYS_EVERY_SECONDS
         while True:
             try:
-                if loop.time() - days_made > _DAYS_EVERY_SECONDS:
-                    await self.make_days()
-                    days_made = loop.time()
                 async with borrowed(self._pool) as link:
                     await self._rescue(link)
                     await self._end(link, expire.seize, Outcome.expired())
@@ -62,11 +55,6 @@ class Keeper:
             except (Unavailable, asyncpg.PostgresError):
                 pass  # the next round finds the same work
             await asyncio.sleep(self._every_seconds)
-
-    async def make_days(self) -> None:
-        """Make the log's days that are missing; raises `Unavailable`."""
-        async with borrowed(self._pool) as link:
-            await days.ensure(link, datetime.now(UTC).date())
 
     async def _rescue(self, link: Connection) -> None:
         for worker, expired in await workers.others(link, self._worker_id):

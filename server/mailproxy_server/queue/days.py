@@ -4,12 +4,19 @@ A new one is made beside the log and attached, since CREATE TABLE ... PARTITION 
 behind any reader and hold up all later ones.
 """
 
-from datetime import date, timedelta
+import asyncio
+from datetime import UTC, date, datetime, timedelta
 
-from mailproxy_server.queue.hot import Connection
+import asyncpg
+
+from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.queue.hot import Connection, Pool
+from mailproxy_server.queue.hot import connection as borrowed
 
 AHEAD = 7
 """Days that exist before they come."""
+_EVERY_SECONDS = 3600.0
+_RETRY_SECONDS = 1.0
 _LOCK = 0x64617973  # "days"; one maker at a time
 
 
@@ -33,6 +40,22 @@ async def ensure(link: Connection, today: date, ahead: int = AHEAD) -> list[date
                 await _make(link, day)
                 made.append(day)
     return made
+
+
+async def make(pool: Pool) -> None:
+    """Make the days that are missing; raises `Unavailable`."""
+    async with borrowed(pool) as link:
+        await ensure(link, datetime.now(UTC).date())
+
+
+async def keep(pool: Pool) -> None:
+    """Make days ahead of time until cancelled; a database that is away is waited for."""
+    while True:
+        try:
+            await make(pool)
+            await asyncio.sleep(_EVERY_SECONDS)
+        except (Unavailable, asyncpg.PostgresError):
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _make(link: Connection, day: date) -> None:
