@@ -1,4 +1,5 @@
-"""Writes the parts of the documentation that repeat what the code says: settings, and states.
+"""Writes the parts of the documentation that repeat what the code says: settings, states, and
+what replies mean.
 
 Each stands in its page between two comments that name it. `python -m tools.pages` writes them;
 tests/unit/test_docs.py fails when one is stale.
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from mailproxy_server.mail.delivery import TRANSITIONS, State
+from mailproxy_server.mail.transcript import FaultKind, Stage
+from mailproxy_server.policy.judgement import NO_CODE, Judgement, Kind, Rule, Scope
+from mailproxy_server.policy.rules import FAULTS, LOST, RULES
 from mailproxy_server.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +63,61 @@ def states() -> Iterator[str]:
     yield "```"
 
 
-PARTS = {"settings": ("docs/operating.md", settings), "states": ("docs/states.md", states)}
+def replies() -> Iterator[str]:
+    """Give the table of what replies mean, in the order in which the rules are asked."""
+    yield "| | after | reply | then | about | reason | why | told by |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for number, rule in enumerate(RULES, 1):
+        reason = f"`{rule.reason.name}`" + (", operator" if rule.hard else "")
+        cells = (stages(rule), reply(rule), then(rule), rule.scope, reason, rule.why, rule.source)
+        yield f"| {number} | {' | '.join(cells)} |"
+
+
+def stages(rule: Rule) -> str:
+    """Give what the rule's replies answer, in the order of the dialogue."""
+    return ", ".join(stage for stage in Stage if stage in rule.stages) or "anything"
+
+
+def reply(rule: Rule) -> str:
+    """Give what a reply must have for the rule to fit."""
+    codes = ", ".join(code.ljust(3, "x") for code in rule.codes)
+    enhanced = ", ".join("no enhanced code" if e == NO_CODE else e for e in rule.enhanced)
+    words = ", ".join(f"`{words.replace('*', '…')}`" for words in rule.words)
+    return "; ".join(filter(None, (codes, enhanced, words))) or "any"
+
+
+def then(rule: Rule) -> str:
+    """Give what happens to the message; "again" wherever the account is to blame."""
+    if rule.scope is Scope.ACCOUNT or rule.kind is Kind.TRANSIENT:
+        return "again"
+    failing = rule.codes and all(code.startswith("5") for code in rule.codes)
+    return "fails" if failing else "4xx again, 5xx fails"
+
+
+def faults() -> Iterator[str]:
+    """Give the table of what it means when no reply came."""
+    yield "| what happened | then | about | reason | why |"
+    yield "|---|---|---|---|---|"
+    for kind in FaultKind:
+        yield fault(kind.replace("_", " "), FAULTS[kind].means, FAULTS[kind].why)
+    yield fault(
+        "no usable reply after the final dot", LOST, "it may have arrived; see At most once"
+    )
+
+
+def fault(what: str, means: Judgement, why: str) -> str:
+    """Give a row of the table of faults."""
+    action = "fails" if means.kind is Kind.PERMANENT else "again"
+    reason = f"`{means.reason.name}`" + (", operator" if means.hard else "")
+    return f"| {what} | {action} | {means.scope} | {reason} | {why} |"
+
+
+PARTS = {
+    "settings": ("docs/operating.md", settings),
+    "states": ("docs/states.md", states),
+    "replies": ("docs/policy.md", replies),
+    "faults": ("docs/policy.md", faults),
+}
 
 
 def written(name: str, text: str) -> str:

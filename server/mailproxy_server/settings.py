@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=30, ge=0.05, le=3600)
     """Seconds between full sweeps, which find what notifications and polls passed over."""
 
+    outbox_poll_seconds: float = Field(default=0.1, ge=0.01, le=3600)
+    """Seconds between looks at the outbox, for rows that no notification announces."""
+
     drain_seconds: float = Field(default=20, ge=0, le=3600)
     """Seconds that calls and sends in flight have to end after SIGTERM."""
 
@@ -117,6 +120,16 @@ class Settings(BaseSettings):
 
     statement_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
     """Seconds that one statement may take in the database."""
+
+    retention_report_days: int = Field(default=30, ge=1, le=3650)
+    """Days that delivery reports are kept; longer while a message as old as they is under way."""
+
+    retention_message_days: int = Field(default=30, ge=7, le=3650)
+    """Days that messages and their request_ids are kept, at least as long as their reports."""
+
+    retention_content_hours: float | None = Field(default=None, ge=0, le=87_600)
+    """Hours that a message's content is kept after its final state; 0: it goes at once, and
+    RetryMessage is not possible. Unset: as long as the message."""
 
     max_streams: int = Field(default=1000, ge=1, le=100_000)
     """Streams that one front serves at once; past it RESOURCE_EXHAUSTED."""

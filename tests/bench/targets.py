@@ -11,6 +11,7 @@ CALLER_WAITS_LESS = 20.0
 # Share of the direct sender's total time, by number of messages, over one connection.
 ONE_CONNECTION = {5: 1 / 3, 100: 1 / 8}
 DEFAULT_POOL = {100: 1 / 10}
+ISOLATION_P99 = 1.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import asyncpg
 import pytest
 from mailproxy.v1 import account_pb2 as pb
 from mailproxy.v1 import delivery_pb2
-from mailproxy_server.accounts.account import relay_fields
+from mailproxy_server.accounts.account import Secrets, relay_fields
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
@@ -24,11 +24,11 @@ async def test_the_dispatcher_gets_the_password_and_the_table_does_not(database_
         await desk.create("a", username="u", password="s3cret-pässword")
         found = await desk.accounts.credentials(desk.tenant_id, "a")
         assert found is not None
-        account, password = found
-        assert (account.has_password, password) == (True, "s3cret-pässword")
-        assert "s3cret" not in repr(account)
-        assert relay_fields(account, password)["password"] == "s3cret-pässword"
-        assert relay_fields(account, password)["ehlo_name"]
+        account, secrets = found
+        assert (account.has_password, secrets.password) == (True, "s3cret-pässword")
+        assert "s3cret" not in repr(found)
+        assert relay_fields(account, secrets)["password"] == "s3cret-pässword"
+        assert relay_fields(account, secrets)["ehlo_name"]
         assert await desk.accounts.credentials(desk.tenant_id, "b") is None
     connection = await asyncpg.connect(database_url)
     rows = await connection.fetch("SELECT * FROM mailproxy.accounts")
@@ -45,7 +45,7 @@ async def test_another_key_is_told_apart_from_a_missing_password(database_url: s
             await other.credentials(desk.tenant_id, "a")
         found = await other.credentials(desk.tenant_id, "b")
         assert found is not None
-        assert found[1] == ""
+        assert found[1] == Secrets()
         answer = await verify(Desk(other, desk.tenant_id))
     assert not answer.ok
     assert "MAILPROXY_SECRET_KEY" in answer.problem
@@ -60,7 +60,7 @@ async def test_verify_uses_the_password_and_shows_the_dialogue(database_url: str
         desk.answer = Verified(True, exchanges, ("SIZE 10",), "TLSv1.3")
         await desk.create("a", username="u", password="p")
         answer = await verify(desk)
-        assert [password for _, password in desk.asked] == ["p"]
+        assert [secrets.password for _, secrets in desk.asked] == ["p"]
     assert answer.ok
     assert (list(answer.capabilities), answer.tls_version) == (["SIZE 10"], "TLSv1.3")
     assert [(one.stage, one.reply.code, one.elapsed_ms) for one in answer.exchanges] == [

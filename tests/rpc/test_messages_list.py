@@ -106,5 +106,42 @@ async def test_a_token_of_another_filter_and_bad_fields_are_refused(front: Front
         ({"recipient": "a\0"}, "recipient"),
         ({"selector": Selector(message_ids=["x"])}, "selector.message_ids[0]"),
     ):
-        refusal = await front.first.refusal(ask, message_pb2.ListMessagesRequest(**fields))  # type: ignore[arg-type]
+        refusal = await front.first.refusal(ask, message_pb2.ListMessagesRequest(**fields))
         assert (refusal.reason, refusal.fields) == ("FIELD_INVALID", (at,))
+
+
+async def test_a_rare_label_is_found_at_once_and_a_frequent_one_by_walking(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "EXAMINED", 5)
+    (rare,) = await submit(front, 1, labels={"kind": "rare"})
+    often = await submit(front, 12, labels={"kind": "often"})
+    for _ in range(6):
+        await front.other.submit(composed({"labels": {"kind": "elsewhere"}}))
+    found = await page(front.first, selector=Selector(labels={"kind": "rare"}))
+    assert ([m.message_id for m in found.messages], found.next_page_token) == ([rare], "")
+    assert await ids(front.first, selector=Selector(labels={"kind": "often"})) == often[::-1]
+    assert await ids(front.first, selector=Selector(labels={"kind": "elsewhere"})) == []
+    both = Selector(labels={"kind": "rare"}, message_ids=[rare, often[0]])
+    assert await ids(front.first, selector=both) == [rare]
+
+
+async def test_a_recipient_in_another_state_does_not_fit(front: Front) -> None:
+    two = [{"address": "ann@b.test"}, {"address": "bob@b.test"}]
+    sent = await front.first.submit(composed(to=two))
+    async with queue_of(front, front.first) as queue:
+        await queue.settle(await queue.claim(1))
+    done = [delivery_pb2.DELIVERY_STATE_SENT]
+    assert await ids(front.first, recipient="ann@b.test", states=done) == [sent.message_id]
+    assert await ids(front.first, recipient="bob@b.test", states=done) == []
+
+
+async def test_what_was_submitted_is_told(front: Front) -> None:
+    email = composed({"priority": 10, "labels": {"k": "v"}, "expire_time": ahead(hours=1)})
+    sent = await front.first.submit(email, request_id="order-17")
+    (found,) = (await page(front.first)).messages
+    assert (found.message_id, found.request_id) == (sent.message_id, "order-17")
+    assert (found.account_id, found.priority, dict(found.labels)) == ("demo", 10, {"k": "v"})
+    assert found.accept_time == sent.accept_time
+    assert found.return_path == "shop@example.com"
+    assert (found.HasField("expire_time"), found.HasField("send_time")) == (True, False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailproxy.v1 import account_pb2 as pb
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.schema import tenants
 from mailproxy_server.accounts.vault import Vault
@@ -62,10 +62,10 @@ class Desk:
     tenant_id: uuid.UUID
     queued: int = 0
     answer: Verified = field(default_factory=lambda: Verified(True, ()))
-    asked: list[tuple[Account, str]] = field(default_factory=list)
+    asked: list[tuple[Account, Secrets]] = field(default_factory=list)
 
-    async def _verify(self, account: Account, password: str) -> Verified:
-        self.asked.append((account, password))
+    async def _verify(self, account: Account, secrets: Secrets) -> Verified:
+        self.asked.append((account, secrets))
         return self.answer
 
     async def _has_queued(self, tenant_id: uuid.UUID, account_id: str) -> int:

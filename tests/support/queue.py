@@ -14,7 +14,7 @@ from mailproxy_server.mail.transcript import Reply
 from mailproxy_server.queue import claim, days, hot, read, settle
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.enqueue import Accepted, NewMessage
-from mailproxy_server.queue.ids import uuid7
+from mailproxy_server.queue.ids import uuid7_in_order
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.queue.lowwater import BEGINNING
 from mailproxy_server.queue.settle import Settlement
@@ -46,7 +46,7 @@ class Queue:
     ) -> NewMessage:
         return NewMessage(
             tenant_id=self.tenant_id,
-            message_id=uuid7(time.time_ns() // 1_000_000, os.urandom(10)),
+            message_id=uuid7_in_order(time.time_ns(), os.urandom(8)),
             account_id=self.account_id,
             request_id=request_id,
             digests=digests,

@@ -34,7 +34,8 @@ class ScriptedRelay:
     """Listens on a loopback port of its own, or on the one given.
 
     `tls`: a server context; offers STARTTLS, or speaks TLS at once with `implicit`.
-    `credentials`: user and password of AUTH PLAIN and LOGIN; offered only when given.
+    `credentials`: user and password of AUTH PLAIN and LOGIN (CRAM-MD5 where a script offers it);
+    `tokens`: the access tokens that XOAUTH2 takes, of any user. Offered only when given.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ScriptedRelay:
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         credentials: tuple[str, str] | None = None,
+        tokens: set[str] | None = None,
         port: int = 0,
     ):
         self.host = "127.0.0.1"
@@ -53,6 +55,7 @@ class ScriptedRelay:
         self.tls = tls
         self.implicit = implicit
         self.credentials = credentials
+        self.tokens = tokens
         self.player = Player(script if script is not None else {})
         self.commands: list[Seen] = []
         self.messages: list[Received] = []

@@ -6,6 +6,7 @@ import ssl
 import time
 from typing import Protocol
 
+from tests.support.relay_auth import mechanisms, right
 from tests.support.relay_script import Player, Received, Say, Seen
 
 
@@ -16,6 +17,7 @@ class Hosting(Protocol):
     tls: ssl.SSLContext | None
     implicit: bool
     credentials: tuple[str, str] | None
+    tokens: set[str] | None
     player: Player
     messages: list[Received]
 
@@ -67,8 +69,8 @@ class Dialogue:
                 words = list(self._relay.extensions)
                 if self._relay.tls and not self._secure:
                     words.append("STARTTLS")
-                if self._relay.credentials:
-                    words.append("AUTH PLAIN LOGIN")
+                if offered := mechanisms(self._relay.credentials, self._relay.tokens):
+                    words.append(f"AUTH {offered}")
                 lines = ["relay.test", *words]
                 return "\n".join([f"250-{word}" for word in lines[:-1]] + [f"250 {lines[-1]}"])
             case "MAIL":
@@ -142,18 +144,14 @@ class Dialogue:
             self._secure = True
 
     async def _auth(self, line: str) -> None:
-        words = line.split()
-        answers = list(words[2:])
-        if words[1].upper() == "LOGIN":
-            for prompt in ("User", "Password")[len(answers) :]:
-                await self._write(b"334 " + base64.b64encode(prompt.encode()) + b"\r\n")
-                answers.append(await self._line())
-            given = tuple(base64.b64decode(word).decode() for word in answers)
-        else:
-            given = tuple(base64.b64decode(answers[0]).decode().split("\0")[1:])
-        right = given == self._relay.credentials
-        ordinary = "235 2.7.0 welcome" if right else "535 5.7.8 wrong user or password"
+        relay = self._relay
+        good = await right(line.split(), self._ask, relay.credentials, relay.tokens)
+        ordinary = "235 2.7.0 welcome" if good else "535 5.7.8 wrong user or password"
         await self._answer("AUTH", line, ordinary)
+
+    async def _ask(self, challenge: bytes) -> str:
+        await self._write(b"334 " + base64.b64encode(challenge) + b"\r\n")
+        return await self._line()
 
     async def _answer(self, verb: str, line: str, ordinary: str) -> Say:
         seen = Seen(self._number, verb, line, time.monotonic(), self._secure)

@@ -5,13 +5,8 @@ from google.protobuf.duration_pb2 import Duration
 from mailproxy.v1 import account_pb2 as pb
 from mailproxy_server.mail.errors import InvalidFields
 from mailproxy_server.rpc.account_rules import RULES
-from mailproxy_server.rpc.account_whole import (
-    checked_id,
-    columns_of,
-    completed,
-    loopback,
-    to_update,
-)
+from mailproxy_server.rpc.account_values import loopback
+from mailproxy_server.rpc.account_whole import checked_id, columns_of, completed, to_update
 
 
 @pytest.mark.parametrize(

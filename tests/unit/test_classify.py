@@ -3,7 +3,7 @@
 import pytest
 from mailproxy_server.mail.delivery import Reason
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage, Transcript
-from mailproxy_server.policy.classify import Kind, Scope, Verdict, classify
+from mailproxy_server.policy.classify import Kind, Scope, Verdict, classify, fewer
 
 Said = tuple[str, Reply | Fault]
 
@@ -93,6 +93,11 @@ def test_no_usable_reply_after_the_dot_is_uncertain(kind: FaultKind) -> None:
     assert (verdict.kind, verdict.reason) == (Kind.UNCERTAIN, Reason.OUTCOME_UNKNOWN)
 
 
+def test_room_that_was_not_used_in_time_is_our_own_affair() -> None:
+    (verdict,) = verdicts(1, ("CONNECT", Reply(220)), ("MAIL", Fault(FaultKind.LATE)))
+    assert (verdict.kind, verdict.scope, verdict.stage) == (Kind.TRANSIENT, Scope.US, Stage.MAIL)
+
+
 @pytest.mark.parametrize("kind", [FaultKind.LEASE_LOST, FaultKind.DRAINING])
 def test_a_dot_that_we_held_back_was_never_sent(kind: FaultKind) -> None:
     (verdict,) = verdicts(1, ("MAIL", OK), ("RCPT", OK), ("DATA", GO), ("DOT", Fault(kind)))
@@ -118,6 +123,26 @@ def test_too_many_recipients_is_no_failure_where_others_were_taken() -> None:
 def test_too_many_recipients_where_none_was_taken_waits_like_any_other() -> None:
     (verdict,) = verdicts(1, ("MAIL", OK), ("RCPT", Reply(452, "4.5.3", "too many")))
     assert (verdict.kind, verdict.at_once) == (Kind.TRANSIENT, False)
+    assert fewer((verdict,)) is None
+
+
+def test_a_relay_is_asked_for_as_many_as_it_took() -> None:
+    taken, many = ("RCPT", OK), ("RCPT", Reply(452, "4.5.3", "too many recipients"))
+    said = verdicts(5, ("MAIL", OK), taken, taken, taken, many, ("DATA", GO), ("DOT", QUEUED))
+    assert fewer(said) == 3
+    lost = verdicts(2, ("MAIL", OK), taken, many, ("DATA", GO), ("DOT", CLOSED))
+    assert fewer(lost) is None, "nobody knows what it took"
+    assert fewer(verdicts(1, ("MAIL", OK), taken, ("DATA", GO), ("DOT", QUEUED))) is None
+
+
+def test_a_relay_that_complains_after_the_last_is_asked_for_half_until_it_is_one() -> None:
+    full = ("DOT", Reply(554, "", "Transaction failed: Recipient count exceeds 2."))
+    before = ("MAIL", OK), *[("RCPT", OK)] * 5, ("DATA", GO)
+    said = verdicts(5, *before, full)
+    assert [(v.kind, v.at_once) for v in said] == [(Kind.TRANSIENT, True)] * 5
+    assert fewer(said) == 2
+    (alone,) = verdicts(1, ("MAIL", OK), ("RCPT", OK), ("DATA", GO), full)
+    assert (alone.kind, alone.at_once) == (Kind.TRANSIENT, False)
 
 
 def test_an_address_that_cannot_be_said_fails_alone() -> None:
@@ -161,6 +186,7 @@ def test_what_the_relay_cannot_take_fails_for_all(kind: FaultKind, reason: Reaso
 def test_what_stops_the_connection_never_fails_a_message(said: Said, reason: Reason) -> None:
     first, second = verdicts(2, ("CONNECT", Reply(220)), said)
     assert first == second
+    assert first.hard == (said[1] in (Reply(535, "5.7.8", "wrong"), Fault(FaultKind.AUTH)))
     assert (first.kind, first.scope, first.reason) == (Kind.TRANSIENT, Scope.ACCOUNT, reason)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from mailproxy.aio import AsyncMailProxyClient
+from mailproxy.aio_accounts import AsyncAccounts
 from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
 from mailproxy.submission import AsyncSubmission, Submission
 from mailproxy.sync import MailProxyClient
+from mailproxy.sync_accounts import Accounts
 from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 
@@ -17,6 +19,7 @@ TWINS = [
     (AsyncMailProxyClient, MailProxyClient),
     (AsyncSubmission, Submission),
     (AsyncControl, Control),
+    (AsyncAccounts, Accounts),
     (AsyncReports, Reports),
 ]
 
@@ -50,7 +53,7 @@ def test_twins_have_the_same_members_with_the_same_signatures(
     assert len(members(threaded)) > 1
 
 
-@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:3])
+@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:4])
 def test_what_blocks_in_one_twin_is_awaited_in_the_other(
     asynchronous: type, threaded: type
 ) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from mailproxy_server.queue.ids import born, uuid7
+from mailproxy_server.queue.ids import born, uuid7, uuid7_in_order
 
 ZEROS, ONES = bytes(10), b"\xff" * 10
 
@@ -25,3 +25,12 @@ def test_a_later_one_is_greater_whatever_the_entropy() -> None:
 
 def test_its_birth_can_be_read() -> None:
     assert born(uuid7(1_700_000_000_123, ONES)) == datetime.fromtimestamp(1_700_000_000.123, UTC)
+
+
+def test_those_of_one_millisecond_sort_by_their_birth_whatever_the_entropy() -> None:
+    second = 1_700_000_000_000_000_000
+    by_birth = [uuid7_in_order(second + n, ONES[:8]) for n in range(0, 2_000_000, 250)]
+    assert by_birth == sorted(by_birth)
+    assert uuid7_in_order(second, ONES[:8]) < uuid7_in_order(second + 250, ZEROS[:8])
+    assert {(each.version, each.variant) for each in by_birth} == {(7, "specified in RFC 4122")}
+    assert born(by_birth[0]) == datetime.fromtimestamp(1_700_000_000, UTC)

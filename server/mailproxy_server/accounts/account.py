@@ -1,6 +1,6 @@
 """An account as data: a relay, and how to use it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,8 +22,26 @@ class Oauth:
 
 
 @dataclass(frozen=True, slots=True)
+class Secrets:
+    """What authenticates an account, in clear; "" for what it does not have. Never in a repr."""
+
+    password: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as it is given: with its secrets, "" for those that stay as they were."""
+
+    oauth: Oauth
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """An account without its password.
+    """An account without its secrets.
 
     `tls` is "starttls", "implicit" or "none"; `max_messages_per_connection` 0 means no limit;
     `limit_behavior` is "defer" or "reject"; `rate_group` "" means the account by itself;
@@ -71,11 +89,28 @@ class Account:
         return f"group/{self.rate_group}" if self.rate_group else f"account/{self.account_id}"
 
 
-def relay_fields(account: Account, password: str) -> dict[str, Any]:
-    """Give the fields of an SMTP relay (smtp's `Relay`) for an account and its password.
+def same_grant(one: Oauth, other: Oauth | None) -> bool:
+    """Whether secrets of the one are good for the other: they go to the same application at the
+    same place. A changed address must not draw them to somebody else."""
+    return other is not None and (one.token_url, one.client_id) == (
+        other.token_url,
+        other.client_id,
+    )
 
-    Its `tls` is a plain string.
+
+def relay_fields(account: Account, secrets: Secrets) -> dict[str, Any]:
+    """Give the fields of an SMTP relay (smtp's `Relay`) for an account and its secrets.
+
+    Its `tls` is a plain string; its `oauth` None, or the fields of smtp's `OauthGrant`.
     """
+    oauth = account.oauth
+    grant = oauth and {
+        "token_url": oauth.token_url,
+        "client_id": oauth.client_id,
+        "scope": oauth.scope,
+        "client_secret": secrets.client_secret,
+        "refresh_token": secrets.refresh_token,
+    }
     return {
         "host": account.host,
         "port": account.port,
@@ -83,7 +118,8 @@ def relay_fields(account: Account, password: str) -> dict[str, Any]:
         "tls_insecure_skip_verify": account.tls_insecure_skip_verify,
         "tls_ca_certificates": account.tls_ca_certificates,
         "username": account.username,
-        "password": password,
+        "password": secrets.password,
+        "oauth": grant,
         "ehlo_name": account.ehlo_name or own_name(),
         "max_connections": account.max_connections,
         "max_messages_per_connection": account.max_messages_per_connection,

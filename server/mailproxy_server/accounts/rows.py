@@ -1,6 +1,7 @@
 """SQL on the accounts table: one statement a function, each in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,21 @@ def account_of(row: AccountRow) -> Account:
     return Account(**columns)
 
 
+def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give fields of an Account as the columns that keep them; of the retry policy only what
+    differs from the default one, so that a better default reaches those who chose nothing."""
+    columns = dict(fields)
+    if "limits" in columns:
+        columns["limits"] = [asdict(limit) for limit in columns["limits"]]
+    if "retry" in columns:
+        default = asdict(RetryPolicy())
+        chosen = asdict(columns["retry"])
+        columns["retry"] = {name: chosen[name] for name in chosen if chosen[name] != default[name]}
+    if "fallback_account_ids" in columns:
+        columns["fallback_account_ids"] = list(columns["fallback_account_ids"])
+    return columns
+
+
 async def lock_tenant(connection: AsyncConnection, tenant_id: UUID) -> None:
     """Wait until no other transaction changes this tenant's accounts.
 
@@ -67,6 +83,18 @@ async def read_page(
         .limit(limit)
     )
     return found.all()
+
+
+async def live_among(
+    connection: AsyncConnection, tenant_id: UUID, account_ids: Sequence[str]
+) -> set[str]:
+    """Read which of these accounts there are. No lock; primary key."""
+    found = await connection.execute(
+        select(accounts.c.account_id).where(
+            accounts.c.tenant_id == tenant_id, accounts.c.account_id.in_(account_ids), _live
+        )
+    )
+    return set(found.scalars())
 
 
 async def any_live(connection: AsyncConnection, tenant_id: UUID) -> bool:
@@ -121,6 +149,18 @@ async def change(
     )
     row: AccountRow = changed.one()
     return row
+
+
+async def keep_sealed(
+    connection: AsyncConnection, tenant_id: UUID, account_id: str, columns: Mapping[str, Any]
+) -> None:
+    """Write sealed secrets and nothing else: revision and generation stay, and so do the
+    connections of those who send. Row lock; primary key."""
+    await connection.execute(
+        update(accounts)
+        .where(accounts.c.tenant_id == tenant_id, accounts.c.account_id == account_id)
+        .values(**columns)
+    )
 
 
 async def announce(connection: AsyncConnection, tenant_id: UUID, account_id: str) -> None:

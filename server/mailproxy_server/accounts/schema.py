@@ -62,7 +62,7 @@ accounts = Table(
     Column("fallback_account_ids", ARRAY(Text)),
     Column("failover_patience_seconds", Double),
     Column("capture", Boolean),
-    Column("oauth", JSONB),
+    Column("oauth", JSONB(none_as_null=True)),
     Column("oauth_sealed", LargeBinary),
     Column("revision", BigInteger),
     Column("generation", BigInteger),

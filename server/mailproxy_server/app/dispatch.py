@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import structlog
@@ -13,26 +13,30 @@ from mailproxy_server.accounts.account import Account
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
 from mailproxy_server.app import resources
+from mailproxy_server.app.crier import Crier
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
 from mailproxy_server.dispatcher.claims import Scope
+from mailproxy_server.dispatcher.custodian import Custodian, Kept
 from mailproxy_server.dispatcher.desk import Desk
 from mailproxy_server.dispatcher.keeper import Keeper
 from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
 from mailproxy_server.dispatcher.limited import ClaimWithin, Limited
+from mailproxy_server.dispatcher.mover import Mover
 from mailproxy_server.dispatcher.rated import claim_within
-from mailproxy_server.dispatcher.relays import Key, Load, Relays
+from mailproxy_server.dispatcher.relays import Load, Relays
 from mailproxy_server.dispatcher.roster import Roster
 from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue import days, wake
+from mailproxy_server.queue import days, outbox, wake
 from mailproxy_server.queue.hot import away
-from mailproxy_server.queue.settle import Settlement
+from mailproxy_server.queue.retention import Fate
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.pool import Pool
+from mailproxy_server.smtp.relay import Timeouts
 
 _UNUSABLE_SECONDS = 60.0
-"""Until an account whose password does not open is tried again."""
+"""Until an account whose secrets do not open is tried again."""
 _MARGIN = timedelta(seconds=1)
 """Beyond intake's statement timeout: what its commit takes."""
 
@@ -45,6 +49,8 @@ class Seams:
 
     lease: type[Lease] = Lease
     claim_within: ClaimWithin = claim_within
+    timeouts: Timeouts | None = None
+    """Of the dialogue with relays."""
 
 
 async def run(
@@ -57,7 +63,7 @@ async def run(
         await parts.lease.begin()
         tasks = [
             asyncio.create_task(part.run(), name=type(part).__name__)
-            for part in (parts.ear, parts.keeper, parts.roster)
+            for part in (parts.ear, parts.keeper, parts.roster, parts.mover, parts.custodian)
         ]
         tasks.append(asyncio.create_task(days.keep(common.pool), name="days"))
         beating = asyncio.create_task(parts.lease.keep(), name="lease")
@@ -79,6 +85,8 @@ class Parts:
     relays: Relays
     roster: Roster
     keeper: Keeper
+    mover: Mover
+    custodian: Custodian
     ear: wake.Ear
     failed: asyncio.Future[None]
 
@@ -90,23 +98,11 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     worker_id = lease.worker.worker_id
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settled(batch: Sequence[Settlement], lost: int) -> None:
-        bell.ring(wake.REPORTS, {str(s.claimed.tenant_id) for s in batch})
-        roster.settled(batch)
-        if lost:
-            log.warning("settlements came after the lease was lost", count=lost)
-
-    def rescued(batch: Sequence[Settlement]) -> None:
-        log.warning("deliveries of a dead dispatcher were brought back", count=len(batch))
-        settled(batch, 0)
-
-    def changed(key: Key) -> None:
-        line = f"{key[0]}/{key[1]}"
-        bell.ring(wake.ACCOUNTS, [line])
-        bell.ring(wake.REPORTS, [str(key[0])])
-
-    settler = Settler(pool, worker_id, settled, _bug, settings.settle_gather_ms / 1000)
-    relays = Relays(_loader(Accounts(common.engine, common.vault)), settings.poll_seconds)
+    crier = Crier(bell, lambda batch: roster.settled(batch))
+    settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
+    relays = Relays(
+        _loader(Accounts(common.engine, common.vault), seams.timeouts), settings.poll_seconds
+    )
     desk = Desk(
         pool=pool,
         scope=_scope(settings, worker_id),
@@ -115,14 +111,19 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
         lease=lease.may_dot,
         share=settings.connection_share,
         limited=lambda claims: Limited(claims, worker_id, seams.claim_within),
-        changed=changed,
-        bug=_bug,
+        changed=crier.changed,
+        bug=crier.bug,
     )
     roster = Roster(desk, failed)
     every = settings.lease_seconds / 4
-    keeper = Keeper(pool, worker_id, every, rescued, lambda batch: settled(batch, 0))
-    ear = wake.Ear(database_url, {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed})
-    return Parts(lease, relays, roster, keeper, ear, failed)
+    keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
+    mover = Mover(pool, settings.max_message_bytes, settings.outbox_poll_seconds, crier.moved)
+    ear = wake.Ear(
+        database_url,
+        {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint},
+    )
+    custodian = _custodian(settings, common, database_url)
+    return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed)
 
 
 def _scope(settings: Settings, worker_id: UUID) -> Scope:
@@ -133,6 +134,24 @@ def _scope(settings: Settings, worker_id: UUID) -> Scope:
         margin=timedelta(seconds=settings.statement_timeout_seconds) + _MARGIN,
         oldest_share=settings.oldest_share,
     )
+
+
+def _custodian(settings: Settings, common: Resources, database_url: str) -> Custodian:
+    hours = settings.retention_content_hours
+    kept = Kept(
+        settings.retention_report_days,
+        settings.retention_message_days,
+        None if hours is None else hours * 3600,
+    )
+    return Custodian(common.pool, database_url, kept, _day_over, _refused)
+
+
+def _day_over(day: date, fate: Fate) -> None:
+    log.info("a day of reports is over", day=str(day), fate=fate.value)
+
+
+def _refused(error: Exception) -> None:
+    log.error("what is too old could not be removed", why=str(error))
 
 
 async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]) -> None:
@@ -147,7 +166,7 @@ async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]
             raise SystemExit(3) from None
 
 
-def _loader(accounts: Accounts) -> Load:
+def _loader(accounts: Accounts, timeouts: Timeouts | None) -> Load:
     async def load(tenant_id: UUID, account_id: str) -> tuple[Account, Pool] | None:
         try:
             found = await accounts.credentials(tenant_id, account_id)
@@ -158,11 +177,6 @@ def _loader(accounts: Accounts) -> Load:
             raise Unavailable("INTERNAL", str(error), _UNUSABLE_SECONDS) from error
         if found is None:
             return None
-        account, password = found
-        return account, Pool(resources.relay_of(account, password))
+        return found[0], resources.pool_of(accounts, *found, timeouts)
 
     return load
-
-
-def _bug(message_id: UUID, error: Exception) -> None:
-    log.error("a message could not be attempted", message_id=str(message_id), exc_info=error)

@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from mailproxy.v1 import account_pb2, message_pb2, queue_pb2, report_pb2
 
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.accounts.tenants import Tenants, new_token
@@ -20,18 +20,19 @@ from mailproxy_server.queue.hot import Pool as HotPool
 from mailproxy_server.queue.hot import connection
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.reports.tail import Tail
-from mailproxy_server.rpc.accounts import AccountsServicer, HasQueued
+from mailproxy_server.rpc.accounts import AccountsServicer, HasQueued, Health, Verify
 from mailproxy_server.rpc.budget import Budget
 from mailproxy_server.rpc.depth import Depth
 from mailproxy_server.rpc.edge import Edge
+from mailproxy_server.rpc.faring import health_of
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.messages import Messages
+from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.queues import Queues
 from mailproxy_server.rpc.registry import Registry
 from mailproxy_server.rpc.reports import Reports
 from mailproxy_server.rpc.server import GrpcServer, TlsFiles
 from mailproxy_server.settings import Settings
-from mailproxy_server.smtp.pool import Pool
 from mailproxy_server.smtp.verify import Verified
 
 log = structlog.get_logger()
@@ -80,17 +81,27 @@ def build(settings: Settings, common: Resources) -> Parts:
     cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
     edge = _edge(settings, tenants)
-    messages = Messages(pool, intake, bell, cache, depth, tail, edge.faults)
-    keeper = AccountsServicer(accounts, _verify, _counter(pool), cache.invalidate)
+    messages = Messages(pool, intake, bell, cache, depth, tail, Outlook(pool), edge.faults)
+    keeper = AccountsServicer(
+        accounts, _verifier(accounts), _counter(pool), cache.invalidate, _health(pool)
+    )
     registry = Registry(edge)
     for module, name, servicer, strict in (
         (message_pb2, "MessageService", messages, STRICT),
         (report_pb2, "ReportService", Reports(pool, tail), ()),
         (account_pb2, "AccountService", keeper, {"ManageAccount"}),
-        (queue_pb2, "QueueService", Queues(pool, bell), {"PauseQueue"}),
+        (queue_pb2, "QueueService", Queues(pool, bell, cache), {"PauseQueue"}),
     ):
         registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
     return Parts(registry, tenants, cache, tail, intake)
+
+
+def _health(pool: HotPool) -> Health:
+    async def health(tenant_id: UUID, account: Account) -> account_pb2.AccountHealth:
+        async with connection(pool) as link:
+            return (await health_of(link, tenant_id, [account.account_id]))[account.account_id]
+
+    return health
 
 
 def _counter(pool: HotPool) -> HasQueued:
@@ -101,12 +112,15 @@ def _counter(pool: HotPool) -> HasQueued:
     return has_queued
 
 
-async def _verify(account: Account, password: str) -> Verified:
-    pool = Pool(resources.relay_of(account, password))
-    try:
-        return await pool.verify()
-    finally:
-        await pool.close()
+def _verifier(accounts: Accounts) -> Verify:
+    async def verify(account: Account, secrets: Secrets) -> Verified:
+        pool = resources.pool_of(accounts, account, secrets)
+        try:
+            return await pool.verify()
+        finally:
+            await pool.close()
+
+    return verify
 
 
 def _edge(settings: Settings, tenants: Tenants) -> Edge:

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from mailproxy_server.accounts.account import Account, relay_fields
-from mailproxy_server.accounts.vault import Vault
+from mailproxy_server.accounts.account import Account, Secrets, relay_fields
+from mailproxy_server.accounts.accounts import Accounts
+from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
 from mailproxy_server.queue.migrations import driver_url
 from mailproxy_server.settings import Settings, parse_key
-from mailproxy_server.smtp.relay import Relay, Tls
+from mailproxy_server.smtp.pool import Pool as SmtpPool
+from mailproxy_server.smtp.relay import OauthGrant, Relay, Timeouts, Tls
 
 HOT_CONNECTIONS = 8
 """Of each process, for the hot statements; one is held for milliseconds at a time."""
@@ -22,6 +26,8 @@ COLD_CONNECTIONS = 2
 PATIENCE_SECONDS = 30.0
 """For a database that does not accept connections yet."""
 _PAUSE_SECONDS = 0.1
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,24 @@ def _key(settings: Settings) -> bytes:
     return DataDir.open(locate(settings.data_dir)).secret_key()
 
 
-def relay_of(account: Account, password: str) -> Relay:
+def pool_of(
+    accounts: Accounts, account: Account, secrets: Secrets, timeouts: Timeouts | None = None
+) -> SmtpPool:
+    """Give the connections to an account's relay. A refresh token that takes the place of another
+    is kept in the database; where that fails, this pool goes on by it."""
+
+    async def keep(old: str, new: str) -> None:
+        try:
+            await accounts.keep_refresh_token(account.tenant_id, account.account_id, old, new)
+        except (SQLAlchemyError, OSError, TimeoutError, VaultError) as error:
+            what = type(error).__name__
+            log.warning("a refresh token was not kept", account=account.account_id, why=what)
+
+    return SmtpPool(relay_of(account, secrets), timeouts=timeouts, renewed=keep)
+
+
+def relay_of(account: Account, secrets: Secrets) -> Relay:
     """Give the relay of an account, as the pool takes it."""
-    return Relay(**relay_fields(account, password) | {"tls": Tls(account.tls)})
+    fields = relay_fields(account, secrets)
+    oauth = OauthGrant(**fields["oauth"]) if fields["oauth"] else None
+    return Relay(**fields | {"tls": Tls(account.tls), "oauth": oauth})

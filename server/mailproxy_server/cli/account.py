@@ -1,83 +1,59 @@
 """`mailproxy account`: the relays that mail goes through."""
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 from mailproxy.accounts import AccountFields
+from mailproxy.errors import NotFoundError
+from mailproxy.sync import MailProxyClient
 from mailproxy.v1 import account_pb2
 
 from mailproxy_server.cli import options, output
+from mailproxy_server.cli.account_options import (
+    connections,
+    failing,
+    limits,
+    preset,
+    relay,
+    retries,
+)
+from mailproxy_server.cli.account_secrets import oauth, password
+from mailproxy_server.cli.account_show import print_account, print_presets, tls_of
 from mailproxy_server.cli.connection import FAILED, connected
+from mailproxy_server.cli.joining import Fields, joined
 
 AccountId = Annotated[str, typer.Argument(help="The account's id.")]
 MaybeId = Annotated[str, typer.Argument(help="The account's id; without it the default one.")]
-Host = Annotated[str | None, typer.Option(help="The relay's host name or address.")]
-Port = Annotated[int | None, typer.Option(help="Default: 465 for implicit, 25 for none, else 587.")]
-Tls = Annotated[options.TlsName | None, typer.Option(help="Default: starttls.")]
-Insecure = Annotated[
-    bool | None, typer.Option("--insecure/--verify", help="Accept any certificate. For tests.")
-]
-CaFile = Annotated[Path | None, typer.Option(help="PEM of the authorities to trust.")]
-Username = Annotated[str | None, typer.Option(help="For AUTH.")]
-AskPassword = Annotated[bool, typer.Option("--password", help="Ask for the password.")]
-PasswordFile = Annotated[
-    str | None, typer.Option(help="File that holds the password; - reads stdin.")
-]
-EhloName = Annotated[str | None, typer.Option(help="What EHLO says. Default: the host's name.")]
-Connections = Annotated[int | None, typer.Option(help="At once, per replica. Default 10.")]
-Recipients = Annotated[int | None, typer.Option(help="Per transaction. Default 50.")]
-Messages = Annotated[int | None, typer.Option(help="Per connection. Default 0: no limit.")]
-IdleTtl = Annotated[str | None, typer.Option(help="Keep idle connections so long. Default 5m.")]
-Pipelining = Annotated[bool | None, typer.Option(help="Use PIPELINING where it is offered.")]
-Default = Annotated[bool, typer.Option("--default", help="Make it the default account.")]
 Force = Annotated[bool, typer.Option("--force", help="Also fail what is queued for it.")]
+Etag = Annotated[str, typer.Option(help="Only if the account still has this etag (show has it).")]
 
 
 def commands(app: typer.Typer) -> None:
     """Add the group of this file to the CLI."""
     group = typer.Typer(help="Set up the relays that mail goes through.", no_args_is_help=True)
     group.command("set", epilog=options.EXIT_CODES)(set_)
-    for command in (show, verify, delete):
+    for command in (show, verify, delete, presets):
         group.command(epilog=options.EXIT_CODES)(command)
     group.command("list", epilog=options.EXIT_CODES)(list_)
     app.add_typer(group, name="account")
 
 
+@joined(preset, relay, connections, password, oauth, limits, retries, failing)
 def set_(
     account_id: AccountId,
-    host: Host = None,
-    port: Port = None,
-    tls: Tls = None,
-    tls_insecure_skip_verify: Insecure = None,
-    ca_file: CaFile = None,
-    username: Username = None,
-    ask_password: AskPassword = False,
-    password_file: PasswordFile = None,
-    ehlo_name: EhloName = None,
-    max_connections: Connections = None,
-    max_recipients: Recipients = None,
-    max_messages: Messages = None,
-    idle_ttl: IdleTtl = None,
-    pipelining: Pipelining = None,
-    default: Default = False,
+    fields: Fields,
+    etag: Etag = "",
     target: options.Target = None,
     token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Create an account, or change what is given of one that there is."""
-    given: dict[str, Any] = {"host": host, "port": port, "ehlo_name": ehlo_name}
-    given |= _security(tls, tls_insecure_skip_verify, ca_file)
-    given |= {"username": username, "password": _password(ask_password, password_file)}
-    given |= _limits(max_connections, max_recipients, max_messages, idle_ttl)
-    given["disable_pipelining"] = None if pipelining is None else not pipelining
-    given["is_default"] = default or None
-    fields = cast(AccountFields, {k: v for k, v in given.items() if v is not None})
     if not fields:
         raise typer.BadParameter("say what to set; see --help")
     with connected("account set", target, token_file) as client:
-        _show(client.update_account(account_id, allow_missing=True, **fields), as_json)
+        whole, etag = _whole(client, account_id, fields, etag)
+        account = client.update_account(account_id, allow_missing=True, etag=etag, **whole)
+    print_account(account, None, as_json)
 
 
 def show(
@@ -86,9 +62,11 @@ def show(
     token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show an account; its password is never shown."""
+    """Show an account and how it fares; secrets are never shown."""
     with connected("account show", target, token_file) as client:
-        _show(client.get_account(account_id), as_json)
+        account = client.get_account(account_id)
+        health = client.account_health(account.account_id)
+    print_account(account, health, as_json)
 
 
 def list_(
@@ -106,7 +84,7 @@ def list_(
         (
             each.account_id,
             f"{each.host}:{each.port}",
-            _tls(each),
+            tls_of(each),
             each.username,
             "yes" if each.is_default else "",
         )
@@ -120,13 +98,14 @@ def list_(
 def delete(
     account_id: AccountId,
     force: Force = False,
+    etag: Etag = "",
     target: options.Target = None,
     token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Delete an account."""
     with connected("account delete", target, token_file) as client:
-        deleted = client.delete_account(account_id, force=force)
+        deleted = client.delete_account(account_id, force=force, etag=etag)
     if as_json:
         output.print_json(output.as_json(deleted))
     else:
@@ -153,57 +132,44 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _security(
-    tls: options.TlsName | None, insecure: bool | None, ca_file: Path | None
-) -> dict[str, Any]:
-    return {
-        "tls": tls,
-        "tls_insecure_skip_verify": insecure,
-        "tls_ca_certificates": _read(str(ca_file), "--ca-file") if ca_file else None,
-    }
+def presets(as_json: options.Json = False) -> None:
+    """List what `account set --preset` knows, and where it is from."""
+    print_presets(as_json)
 
 
-def _limits(
-    connections: int | None, recipients: int | None, messages: int | None, idle_ttl: str | None
-) -> dict[str, Any]:
-    return {
-        "max_connections": connections,
-        "max_recipients_per_transaction": recipients,
-        "max_messages_per_connection": messages,
-        "idle_ttl": options.length(idle_ttl, "--idle-ttl") if idle_ttl else None,
-    }
+def _whole(
+    client: MailProxyClient, account_id: str, fields: Fields, etag: str
+) -> tuple[AccountFields, str]:
+    """Give the fields with the parts of messages that were not given as they are now, and the
+    etag that they had then: a change between reading and writing is not undone."""
+    parts = {name for name in ("retry", "oauth") if fields.get(name)}
+    current = _current(client, account_id) if parts else None
+    if current is not None:
+        etag = etag or current.etag
+        now = {"retry": _retry(current), "oauth": _oauth(current)}
+        fields = fields | {name: now[name] | fields[name] for name in parts}
+    return cast(AccountFields, fields), etag
 
 
-def _show(account: account_pb2.Account, as_json: bool) -> None:
-    if as_json:
-        output.print_json(output.as_json(account))
-        return
-    rows = [
-        (field.name, _tls(account) if field.name == "tls" else str(value))
-        for field, value in account.ListFields()
-        if field.message_type is None
-    ]
-    rows.append(("idle_ttl", f"{account.idle_ttl.ToSeconds()} s"))
-    output.print_table(f"Account {account.account_id}", ("", ""), rows)
-    if account.username and not account.has_password:
-        print(f"It has no password. Try: mailproxy account set {account.account_id} --password")
-
-
-def _tls(account: account_pb2.Account) -> str:
-    return output.name(account_pb2.TlsMode, account.tls, "TLS_MODE_").lower()
-
-
-def _password(ask: bool, path: str | None) -> str | None:
-    """A password comes from a prompt or a file: a command line is seen by everybody."""
-    if ask and path:
-        raise typer.BadParameter("give --password or --password-file, not both")
-    if ask:
-        return str(typer.prompt("Password", hide_input=True))
-    return None if path is None else _read(path, "--password-file").rstrip("\r\n")
-
-
-def _read(path: str, option: str) -> str:
+def _current(client: MailProxyClient, account_id: str) -> account_pb2.Account | None:
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text()
-    except (OSError, UnicodeError) as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+        return client.get_account(account_id)
+    except NotFoundError:
+        return None
+
+
+def _retry(account: account_pb2.Account) -> dict[str, Any]:
+    retry = account.retry
+    return {
+        "first_delay": retry.first_delay.ToTimedelta(),
+        "factor": retry.factor,
+        "max_delay": retry.max_delay.ToTimedelta(),
+        "jitter": retry.jitter,
+        "max_attempts": retry.max_attempts,
+        "max_age": retry.max_age.ToTimedelta(),
+    }
+
+
+def _oauth(account: account_pb2.Account) -> dict[str, Any]:
+    oauth = account.oauth
+    return {"token_url": oauth.token_url, "client_id": oauth.client_id, "scope": oauth.scope}

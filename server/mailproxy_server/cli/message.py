@@ -5,13 +5,11 @@ from typing import Annotated
 import typer
 from mailproxy.v1 import delivery_pb2, message_pb2
 
-from mailproxy_server.cli import control, options, output
+from mailproxy_server.cli import control, looking, options, output
 from mailproxy_server.cli.connection import FAILED, connected
 from mailproxy_server.cli.watching import print_until_final
 
 MessageId = Annotated[str, typer.Argument(help="The message's id.")]
-MaybeId = Annotated[str, typer.Argument(help="The message's id; or give --request-id.")]
-RequestId = Annotated[str, typer.Option(help="The request_id that it was submitted with.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
 
 
@@ -20,20 +18,20 @@ def commands(app: typer.Typer) -> None:
     group = typer.Typer(help="Look at messages, and change what waits.", no_args_is_help=True)
     group.command(epilog=options.EXIT_CODES)(show)
     group.command(epilog=options.EXIT_CODES)(watch)
+    looking.commands(group)
     control.commands(group)
     app.add_typer(group, name="message")
 
 
 def show(
-    message_id: MaybeId = "",
-    request_id: RequestId = "",
+    message_id: options.MaybeId = "",
+    request_id: options.RequestId = "",
     target: options.Target = None,
     token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Show a message, where its recipients stand, and the SMTP dialogue of each attempt."""
-    if bool(message_id) == bool(request_id):
-        raise typer.BadParameter("give the message's id or --request-id")
+    options.one_message(message_id, request_id)
     with connected("message show", target, token_file) as client:
         found = client.get_message(message_id, request_id=request_id, include_attempts=True)
     if as_json:
@@ -87,9 +85,17 @@ def _facts(found: message_pb2.GetMessageResponse) -> list[tuple[str, str]]:
         ("priority", output.name(delivery_pb2.Priority, found.priority, "PRIORITY_").lower()),
         ("accepted", output.local_time(found.accept_time)),
         ("not before", output.local_time(found.send_time)),
+        ("guarantee", _guarantee(found)),
         ("expires", output.local_time(found.expire_time)),
         ("labels", ", ".join(f"{key}={value}" for key, value in found.labels.items())),
         ("metadata", ", ".join(f"{key}={value}" for key, value in found.metadata.items())),
         ("traceparent", found.traceparent),
     ]
     return [(label, value) for label, value in facts if value]
+
+
+def _guarantee(found: message_pb2.GetMessageResponse) -> str:
+    """Give what was asked for, where it is not the usual."""
+    if found.delivery_guarantee == message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE:
+        return "at most once"
+    return ""

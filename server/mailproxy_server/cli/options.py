@@ -1,6 +1,7 @@
 """The options that several commands share, and times as people write them."""
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,9 @@ Account = Annotated[str, typer.Option(help="Only of this account.")]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Only with this label, as key=value. Repeat.")
 ]
+
+MaybeId = Annotated[str, typer.Argument(help="The message's id; or give --request-id.")]
+RequestId = Annotated[str, typer.Option(help="The request_id that it was submitted with.")]
 
 
 class PriorityName(StrEnum):
@@ -63,6 +67,12 @@ def pairs(given: list[str] | None, option: str = "--label") -> dict[str, str]:
     return found
 
 
+def one_message(message_id: str, request_id: str) -> None:
+    """Refuse what names no message, or two."""
+    if bool(message_id) == bool(request_id):
+        raise typer.BadParameter("give the message's id or --request-id")
+
+
 def ago(text: str, option: str) -> datetime:
     """Give the time that "2h" or "30m" ago was, or that an ISO 8601 text names."""
     length = _length(text)
@@ -83,6 +93,19 @@ def length(text: str, option: str) -> timedelta:
             f"{text!r} is not a length of time, as 90s, 5m, 2h", param_hint=option
         )
     return length
+
+
+def maybe_length(text: str | None, option: str) -> timedelta | None:
+    """Give a length of time where one is given."""
+    return None if text is None else length(text, option)
+
+
+def read(path: str, option: str) -> str:
+    """Give what a file holds; "-" is stdin."""
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _length(text: str) -> timedelta | None:

@@ -1,10 +1,10 @@
-"""`mailproxy queue pause` and `mailproxy queue resume`."""
+"""`mailproxy queue pause`, `queue resume` and `queue status`."""
 
 from typing import Annotated
 
 import typer
 
-from mailproxy_server.cli import options, output
+from mailproxy_server.cli import options, output, queue
 from mailproxy_server.cli.connection import connected
 
 Account = Annotated[str, typer.Option(help="What this account sends.")]
@@ -19,6 +19,7 @@ def commands(app: typer.Typer) -> None:
     group = typer.Typer(help="Hold mail back, and let it go.", no_args_is_help=True)
     group.command(epilog=options.EXIT_CODES)(pause)
     group.command(epilog=options.EXIT_CODES)(resume)
+    group.command(epilog=options.EXIT_CODES)(queue.status)
     app.add_typer(group, name="queue")
 
 

@@ -2,7 +2,18 @@
 
 import typer
 
-from mailproxy_server.cli import account, audit, demo, message, pausing, queue, reports, send, serve
+from mailproxy_server.cli import (
+    account,
+    audit,
+    demo,
+    message,
+    outbox,
+    pausing,
+    queue,
+    reports,
+    send,
+    serve,
+)
 
 app = typer.Typer(
     name="mailproxy",
@@ -12,5 +23,5 @@ app = typer.Typer(
     add_completion=False,
 )
 serve.add_to(app)
-for group in (send, reports, account, message, queue, pausing, audit, demo):
+for group in (send, reports, account, message, queue, pausing, outbox, audit, demo):
     group.commands(app)

@@ -35,6 +35,10 @@ Label = Annotated[list[str] | None, typer.Option(help="key=value, to select by. 
 RequestId = Annotated[
     str | None, typer.Option(help="Makes it safe to repeat: the same id is sent once.")
 ]
+AtMostOnce = Annotated[
+    bool,
+    typer.Option("--at-most-once", help="Never twice: if nobody knows what came of it, it fails."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Print the reports until all are final.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most, with --wait.")]
 
@@ -62,6 +66,7 @@ def send(
     send_at: SendAt = None,
     expires: Expires = None,
     label: Label = None,
+    at_most_once: AtMostOnce = False,
     request_id: RequestId = None,
     wait: Wait = False,
     timeout: Timeout = None,
@@ -75,7 +80,7 @@ def send(
     given |= {"attachments": attach}
     message = _finished(eml, sender, to, given) if eml else _composed(sender, to, given)
     message.update(_terms(account, priority, send_at, expires, label))
-    message["request_id"] = request_id
+    message |= Message(request_id=request_id, at_most_once=at_most_once)
     with connected("send", target, token_file, retry=True) as client:
         submission = client.submit(**message)
         _print(submission, as_json)

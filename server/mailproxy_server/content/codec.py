@@ -3,9 +3,10 @@
 Hot: runs once for every submission. Nothing here awaits, and no clock is read.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from mailproxy.v1 import message_pb2
 
@@ -13,6 +14,7 @@ from mailproxy_server.content import labels, raw, schedule
 from mailproxy_server.content.admission import check_count, normalize_content
 from mailproxy_server.content.compose import verify_headers
 from mailproxy_server.content.fingerprint import fingerprint as digests_of
+from mailproxy_server.content.fingerprint import pack
 from mailproxy_server.content.verify import HeaderMismatch
 from mailproxy_server.content.violations import Violations
 from mailproxy_server.mail.address import AddressInvalid, normalize
@@ -45,6 +47,25 @@ class Admitted:
     content: bytes
     digests: dict[str, bytes]
     at_most_once: bool
+
+    def queued(self, now: datetime) -> dict[str, Any]:
+        """Give the fields of a message as the queue takes it (queue's `NewMessage`), accepted
+        at `now`."""
+        expire_at = self.expire_time
+        if self.ttl is not None:
+            expire_at = max(now, self.send_time or now) + self.ttl
+        return {
+            "digests": pack(self.digests),
+            "priority": self.priority,
+            "send_at": self.send_time,
+            "expire_at": expire_at,
+            "return_path": self.return_path,
+            "content": self.content,
+            "labels": json.dumps(self.labels) if self.labels else None,
+            "metadata": json.dumps(self.metadata) if self.metadata else None,
+            "recipients": self.recipients,
+            "at_most_once": self.at_most_once,
+        }
 
 
 def admit(

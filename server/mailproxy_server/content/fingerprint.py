@@ -61,6 +61,19 @@ def differing(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> list[str]:
     return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
 
 
+def pack(digests: Mapping[str, bytes]) -> bytes:
+    """Give a fingerprint as the bytes that are kept with a request_id."""
+    return b"\n".join(
+        [b"%b %b" % (key.encode(), value.hex().encode()) for key, value in digests.items()]
+    )
+
+
+def unpack(packed: bytes) -> dict[str, bytes]:
+    """Give the fingerprint that `pack` packed."""
+    pairs = (line.decode().split(" ") for line in packed.split(b"\n") if line)
+    return {key: bytes.fromhex(value) for key, value in pairs}
+
+
 def _add_composed(digests: dict[str, bytes], content: message_pb2.ComposedContent) -> None:
     digests["composed.from_address"] = _digest(_mailboxes([content.from_address]))
     for name, boxes in (

@@ -7,18 +7,21 @@ relay. `policy.breaker` and `policy.throttle` decide; this remembers and writes.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
 
 from mailproxy_server.accounts.account import Account
+from mailproxy_server.dispatcher.hearsay import Heard, Hearsay, Said
 from mailproxy_server.policy import breaker, throttle
 from mailproxy_server.policy.breaker import Sign
 from mailproxy_server.policy.classify import Verdict
 from mailproxy_server.policy.throttle import Throttle
-from mailproxy_server.queue import health
+from mailproxy_server.queue import health, probes
 from mailproxy_server.queue.health import Cause, Health
 from mailproxy_server.queue.hot import Connection
 
 PROBE_SECONDS = 120.0
-"""How long a probe is left to the one who took it."""
+"""How long a probe is left to the one who took it, unless he looks again meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +51,39 @@ class Gate:
         self._ttl = ttl
         self._health: Health | None = None
         self._read_at = 0.0
-        self._faults = 0
-        self._probing = False
-        self._trouble: tuple[Sign, Verdict] | None = None
-        self._alive = False
-        self._throttled = False
+        self._hearsay = Hearsay()
+        self._probe: datetime | None = None
+        self._closed = False
 
     @property
     def pending(self) -> bool:
-        """Whether something was heard that `tell` has to write."""
-        return self._trouble is not None or self._throttled or self._alive
+        """Whether `tell` has something to write, or to be told of."""
+        return self._closed or self._hearsay.pending
 
     def expire(self) -> None:
         """Look again before the next claim."""
         self._health = None
 
-    def hear(self, verdicts: Sequence[Verdict]) -> Sign:
-        """Take in what an attempt came to; give what it says of the account."""
-        sign, verdict = breaker.decisive(verdicts)
-        if sign is Sign.LIFE:
-            self._faults = 0
-            self._alive = self._probing
-        elif sign is Sign.THROTTLE:
-            self._throttled = True
-            self._alive = self._probing
-        elif sign is not Sign.NONE and verdict is not None:
-            self._faults += 1
-            if sign is not Sign.FAULT or self._probing or self._faults >= breaker.FAULTS_TO_OPEN:
-                self._trouble = (sign, verdict)
-        return sign
+    def hear(self, verdicts: Sequence[Verdict], detail: str = "") -> Sign:
+        """Take in what an attempt came to; give what it says of the account.
+
+        Without verdicts: nothing was tried, and a probe taken for it is given back. `detail`
+        are our own words about a fault.
+        """
+        return self._hearsay.hear(verdicts, detail)
 
     async def look(self, link: Connection, account: Account) -> Leave:
         """Say whether the account may send. A changed account closes its breaker."""
+        self._hearsay.revision(account.revision)
         now = time.monotonic()
         if self._health is None or now - self._read_at > self._ttl:
-            self._health = await self._read(link, account)
+            self._health = await self._refresh(link, account)
             self._read_at = now
         found = self._health
         slowed = Throttle(found.connections, found.gap_seconds)
         most = min(slowed.connections or account.max_connections, account.max_connections)
-        leave = Leave(
-            0.0,
-            max(1, int(most * self._share)),
-            gap=slowed.gap,
-            generation=found.generation,
-        )
+        connections = max(1, int(most * self._share))
+        leave = Leave(0.0, connections, gap=slowed.gap, generation=found.generation)
         if found.paused_at is not None:
             return replace(leave, wait=self._ttl, paused=True)
         if found.kind is None or found.probe_at is None:
@@ -103,68 +94,106 @@ class Gate:
         return replace(leave, connections=1, probe=True)
 
     async def take_probe(self, link: Connection, account: Account) -> bool:
-        """Take the right to let one message through an open breaker; no replica has it beside."""
-        key = account.tenant_id, account.account_id
-        self._probing = await health.take_probe(link, *key, PROBE_SECONDS)
+        """Take the right to let one message through an open breaker; no replica has it beside.
+
+        Only while nothing else is under way: what is heard next is what came of it.
+        """
+        self._probe = await probes.take(link, *_key(account), PROBE_SECONDS)
+        self._hearsay.probing = self._probe is not None
         self.expire()
-        return self._probing
+        return self._hearsay.probing
 
     async def tell(self, link: Connection, account: Account) -> bool:
         """Write what was heard; give whether it changed how the account fares."""
-        found = await self._read(link, account)
-        changed = False
-        if self._trouble is not None:
-            changed = await self._tell_trouble(link, account, found, *self._trouble)
-        elif self._alive:
-            changed = await health.close_breaker(link, account.tenant_id, account.account_id)
-        if self._throttled:
-            before = Throttle(found.connections, found.gap_seconds)
-            after = before.slower(account.max_connections)
-            changed |= await _set(link, account, before, after, throttle.SETTLE_SECONDS)
-        self._trouble, self._alive, self._throttled, self._probing = None, False, False, False
+        self._hearsay.revision(account.revision)
+        heard = self._hearsay.take()
+        try:
+            changed = await self._write(link, account, heard)
+        except BaseException:
+            self._hearsay.put_back(heard)
+            raise
+        changed, self._closed = changed or self._closed, False
         self.expire()
         return changed
 
-    async def _tell_trouble(
-        self, link: Connection, account: Account, found: Health, sign: Sign, verdict: Verdict
-    ) -> bool:
-        key = account.tenant_id, account.account_id
-        cause = Cause(sign.value, int(verdict.reason), verdict.reply, verdict.stage)
-        if found.kind is None:
-            self._faults = 0
-            first = breaker.wait(sign, 0)
-            return await health.open_breaker(link, *key, cause, first, account.revision)
-        if self._probing:
-            next_wait = breaker.wait(sign, found.probes + 1)
-            await health.probe_failed(link, *key, cause, next_wait)
-        return self._probing
+    async def _write(self, link: Connection, account: Account, heard: Heard) -> bool:
+        found = await self._read(link, account)
+        changed = False
+        if heard.result is not None and found.kind is not None:
+            changed = await self._end_probe(link, account, found, heard.result)
+        elif heard.trouble is not None:
+            changed = await self._open(link, account, found, heard.trouble)
+        if heard.throttled:
+            before = Throttle(found.connections, found.gap_seconds)
+            after = before.slower(account.max_connections)
+            changed |= await _set(link, account, before, after, throttle.SETTLE_SECONDS)
+        return changed
 
-    async def _read(self, link: Connection, account: Account) -> Health:
-        """Read how the account fares, after what follows from it by itself was done."""
-        key = account.tenant_id, account.account_id
-        (found,) = await health.read(link, account.tenant_id, [account.account_id])
-        if found.kind is not None and found.account_revision != account.revision:
-            await health.close_breaker(link, *key)
-            (found,) = await health.read(link, account.tenant_id, [account.account_id])
+    async def _open(self, link: Connection, account: Account, found: Health, said: Said) -> bool:
+        """Open the breaker, or give one that faults opened its graver cause."""
+        first = breaker.wait(said.sign, 0)
+        if found.kind is None and await health.open_breaker(
+            link, *_key(account), _cause(said), first, account.revision
+        ):
+            return True
+        graver = said.sign is not Sign.FAULT
+        return graver and await health.accuse(link, *_key(account), _cause(said), first)
+
+    async def _end_probe(
+        self, link: Connection, account: Account, found: Health, said: Said
+    ) -> bool:
+        probe, opened_by = self._probe, Sign(str(found.kind))
+        if breaker.closes(opened_by, said.sign, said.verdict):
+            return await health.close_breaker(link, *_key(account))
+        if probe is None:
+            return False
+        if breaker.unspent(said.sign, said.verdict):
+            await probes.give_back(link, *_key(account), probe)
+        elif said.sign in breaker.PROBING:
+            anew = breaker.displaces(opened_by, said.sign)
+            wait = breaker.wait(said.sign if anew else opened_by, found.probes + 1)
+            cause = _cause(said) if anew else None
+            return await probes.failed(link, *_key(account), probe, cause, wait)
+        return False
+
+    async def _refresh(self, link: Connection, account: Account) -> Health:
+        """Read how the account fares, after what comes of time alone was done."""
+        if self._hearsay.probing and self._probe is not None:
+            self._probe = await probes.renew(link, *_key(account), self._probe, PROBE_SECONDS)
+        found = await self._read(link, account)
         if found.throttled_at is None or found.connections is None:
             return found
         calm = (found.now - found.throttled_at).total_seconds()
-        if calm < throttle.CLEAN_SECONDS or self._throttled:
+        if calm < throttle.CLEAN_SECONDS:
             return found
         before = Throttle(found.connections, found.gap_seconds)
-        await _set(link, account, before, before.faster(account.max_connections), calm)
+        after = before.faster(account.max_connections)
+        await _set(link, account, before, after, throttle.CLEAN_SECONDS)
+        return await self._read(link, account)
+
+    async def _read(self, link: Connection, account: Account) -> Health:
+        """Read how the account fares; a breaker that an older revision opened is closed."""
         (found,) = await health.read(link, account.tenant_id, [account.account_id])
+        if found.kind is not None and (found.account_revision or 0) < account.revision:
+            self._closed |= await health.close_breaker(link, *_key(account), account.revision)
+            (found,) = await health.read(link, account.tenant_id, [account.account_id])
+        self._hearsay.generation(found.generation)
         return found
+
+
+def _key(account: Account) -> tuple[UUID, str]:
+    return account.tenant_id, account.account_id
+
+
+def _cause(said: Said) -> Cause:
+    assert said.verdict is not None, "without a verdict nobody is blamed"
+    verdict = said.verdict
+    reason = int(verdict.reason)
+    return Cause(said.sign.value, reason, verdict.reply, verdict.stage, said.detail)
 
 
 async def _set(
     link: Connection, account: Account, before: Throttle, after: Throttle, quiet: float
 ) -> bool:
-    return await health.set_throttle(
-        link,
-        account.tenant_id,
-        account.account_id,
-        (before.connections, before.gap),
-        (after.connections, after.gap),
-        quiet,
-    )
+    pairs = (before.connections, before.gap), (after.connections, after.gap)
+    return await health.set_throttle(link, *_key(account), *pairs, quiet)

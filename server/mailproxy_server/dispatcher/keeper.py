@@ -14,7 +14,7 @@ from mailproxy_server.dispatcher.lease import process_is_gone
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
-from mailproxy_server.queue import cancel, claim, expire, pauses, workers
+from mailproxy_server.queue import cancel, claim, expire, holds, workers
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
@@ -51,7 +51,7 @@ class Keeper:
                     await self._rescue(link)
                     await self._end(link, expire.seize, Outcome.expired())
                     await self._end(link, cancel.seize_requested, Outcome.cancelled())
-                    await pauses.apply(link, BATCH)
+                    await holds.follow(link)
             except (Unavailable, asyncpg.PostgresError):
                 pass  # the next round finds the same work
             await asyncio.sleep(self._every_seconds)

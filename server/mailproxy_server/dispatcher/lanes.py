@@ -130,6 +130,8 @@ class Lane:
         if route.account.limits:
             return None
         drawn = await self._draw(link, leave)
+        if leave.probe and not drawn.rows:
+            self._gate.hear(())  # nothing was there to probe with: another may
         self._more = drawn.more
         await self._loading.carry(link, route, drawn, leave.connections)
         return drawn.pause
@@ -147,10 +149,12 @@ class Lane:
         leave = self._leave
         connections = 1 if leave.probe or leave.gap else leave.connections
         for transcript in await self._limited.warm(route, connections):
-            self._gate.hear(classify(transcript, ("",)))
+            self._gate.hear(classify(transcript, ("",)), transcript.trouble)
         async with borrowed(self._desk.pool) as link:
             most = self._loading.most(route.account)
             ration = await self._limited.fill(link, route, most)
+            if leave.probe and not ration.drawn.rows:
+                self._gate.hear(())
             if ration.exhausted:
                 return await self._exhausted(link, route, ration.drawn.pause)
             self._more = ration.drawn.more
@@ -213,7 +217,7 @@ class Lane:
 
     def _done(self, sent: Sent) -> None:
         self._claims.pace.done(sent.deliveries)
-        sign = self._gate.hear(sent.verdicts)
+        sign = self._gate.hear(sent.verdicts, sent.detail)
         if sign in BLAMING:
             self._blamed += 1
             rest = min(_REST_SECONDS * 2**self._blamed, _REST_MOST)

@@ -32,12 +32,13 @@ class Sent:
     """What came of one parcel.
 
     `returned` go back to the queue untouched: the account is to blame, and nothing was tried.
-    `verdicts` are what the relay's account is judged by.
+    `verdicts` are what the relay's account is judged by, `detail` our own words about a fault.
     """
 
     settlements: Sequence[Settlement] = ()
     returned: Sequence[Claimed] = ()
     verdicts: Sequence[Verdict] = ()
+    detail: str = ""
 
     @property
     def deliveries(self) -> int:
@@ -79,12 +80,12 @@ async def send(parcel: Parcel, route: Route, lease: Lease) -> Sent:
     )
     verdicts = classify(transcript, recipients)
     if all(map(innocent, verdicts)):
-        return Sent(returned=rows, verdicts=verdicts)
+        return Sent(returned=rows, verdicts=verdicts, detail=transcript.trouble)
     mail_at = permit.mail_at
     if mail_at is None and transcript.mail_sent_ms is not None:
         mail_at = started + timedelta(milliseconds=transcript.mail_sent_ms)
     judged = _settlements(parcel, transcript, verdicts, route.account.retry, mail_at)
-    return Sent(judged, verdicts=verdicts)
+    return Sent(judged, verdicts=verdicts, detail=transcript.trouble)
 
 
 def _settlements(

@@ -108,3 +108,9 @@ class Transcript:
     relay_host: str
     exchanges: tuple[Exchange, ...]
     mail_sent_ms: int | None = None
+
+    @property
+    def trouble(self) -> str:
+        """What we say of the last thing that went wrong without a reply; "" when nothing did."""
+        faults = [e.answer for e in self.exchanges if isinstance(e.answer, Fault)]
+        return f"{faults[-1].kind}: {faults[-1].detail}" if faults else ""

@@ -57,11 +57,13 @@ BLAMING = frozenset({Sign.FAULT, Sign.AUTH, Sign.QUOTA, Sign.THROTTLE})
 _SIGNS = {
     Reason.RELAY_UNREACHABLE: Sign.FAULT,
     Reason.RELAY_TLS: Sign.FAULT,
+    Reason.RELAY_AUTH: Sign.FAULT,
     Reason.QUOTA_EXHAUSTED: Sign.QUOTA,
     Reason.THROTTLED: Sign.THROTTLE,
 }
 _INNOCENT = SETUP | {Stage.MAIL}
-_WEIGHT = (Sign.LIFE, Sign.AUTH, Sign.QUOTA, Sign.THROTTLE, Sign.FAULT, Sign.NONE)
+_WEIGHT = (Sign.AUTH, Sign.QUOTA, Sign.THROTTLE, Sign.LIFE, Sign.FAULT, Sign.NONE)
+_OF_ONE_REPLY = frozenset({Sign.AUTH, Sign.QUOTA})
 
 
 def sign(verdict: Verdict) -> Sign:
@@ -72,16 +74,46 @@ def sign(verdict: Verdict) -> Sign:
         return Sign.LIFE if verdict.kind is Kind.ACCEPTED or verdict.reply else Sign.NONE
     if verdict.reply is None and verdict.stage not in _INNOCENT:
         return Sign.NONE
-    if verdict.reason is Reason.RELAY_AUTH:
-        passing = verdict.reply is not None and verdict.reply.code < 500
-        return Sign.FAULT if passing else Sign.AUTH
+    if verdict.hard:
+        return Sign.AUTH
     return _SIGNS.get(verdict.reason, Sign.NONE)
 
 
 def decisive(verdicts: Iterable[Verdict]) -> tuple[Sign, Verdict | None]:
-    """Give what an attempt says as a whole, and the verdict that says it."""
+    """Give what an attempt says as a whole, and the verdict that says it.
+
+    What concerns the account counts more than a recipient that was refused beside it; but where
+    a recipient was accepted, the account can send.
+    """
     signs = [(sign(verdict), verdict) for verdict in verdicts]
+    if any(verdict.kind is Kind.ACCEPTED for _, verdict in signs):
+        signs = [pair for pair in signs if pair[0] not in _OF_ONE_REPLY]
     return min(signs, key=lambda pair: _WEIGHT.index(pair[0]), default=(Sign.NONE, None))
+
+
+def closes(opened_by: Sign, said: Sign, verdict: Verdict | None) -> bool:
+    """Whether this result of a probe shows that what opened the breaker is over.
+
+    A used-up quota is over when a message was accepted: a relay refuses recipients all the same.
+    Credentials are good when the relay spoke of anything after AUTH.
+    """
+    if verdict is None or said not in (Sign.LIFE, Sign.THROTTLE):
+        return False
+    if opened_by is Sign.QUOTA:
+        return verdict.kind is Kind.ACCEPTED
+    return opened_by is Sign.FAULT or verdict.stage not in SETUP
+
+
+def unspent(said: Sign, verdict: Verdict | None) -> bool:
+    """Whether a probe that did not close the breaker found out nothing, so that the next message
+    may be the probe at once: nothing was tried, or the relay spoke of its recipient only."""
+    return verdict is None or verdict.scope is Scope.US or said is Sign.LIFE
+
+
+def displaces(opened_by: Sign, said: Sign) -> bool:
+    """Whether an open breaker is open for this from now on. A fault on the way to the relay does
+    not answer whether the credentials or the quota are well again."""
+    return said in PROBING and (said is not Sign.FAULT or opened_by is Sign.FAULT)
 
 
 def wait(opened_by: Sign, probes: int) -> float:

@@ -24,8 +24,9 @@ _OWN_FAULTS = frozenset({FaultKind.NEEDS_SMTPUTF8})
 class Verdict:
     """What one attempt came to for one recipient.
 
-    `reply` and `stage` are the answer that decided. `at_once`: the relay took others of the
-    transaction and wants fewer at a time; try again with no delay and no penalty.
+    `reply` and `stage` are the answer that decided. `at_once`: the relay wants fewer recipients
+    at a time than there were; try again with no delay and no penalty. `hard`: the
+    account cannot send until an operator changes it, credentials that are refused for good.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Verdict:
     stage: Stage | None = None
     relay_message_id: str = ""
     at_once: bool = False
+    hard: bool = False
 
 
 def classify(transcript: Transcript, recipients: tuple[str, ...]) -> tuple[Verdict, ...]:
@@ -43,16 +45,23 @@ def classify(transcript: Transcript, recipients: tuple[str, ...]) -> tuple[Verdi
     decisive = _decisive(transcript.exchanges)
     shared = _verdict(decisive) if decisive is not None else _INCOMPLETE
     verdicts = [_one(own.get(number), shared) for number in range(len(recipients))]
-    if any(verdict.kind is Kind.ACCEPTED for verdict in verdicts):
-        verdicts = [replace(v, at_once=True) if _crowded(v) else v for v in verdicts]
-    return tuple(verdicts)
+    taken = any(verdict.kind is Kind.ACCEPTED for verdict in verdicts)
+    return tuple(
+        replace(v, at_once=True)
+        if _crowded(v) and (taken or (len(verdicts) > 1 and v.stage in rules.MESSAGE))
+        else v
+        for v in verdicts
+    )
 
 
 def fewer(verdicts: Sequence[Verdict]) -> int | None:
-    """Give how many recipients at a time the relay takes; None when it did not complain."""
+    """Give how many recipients at a time the relay takes; None when it did not complain.
+
+    As many as it took; half of them where it took none and said so after the last.
+    """
     if not any(verdict.at_once for verdict in verdicts):
         return None
-    return max(1, sum(verdict.kind is Kind.ACCEPTED for verdict in verdicts))
+    return sum(verdict.kind is Kind.ACCEPTED for verdict in verdicts) or len(verdicts) // 2
 
 
 def judge(stage: Stage, answer: Reply | Fault) -> Judgement:
@@ -61,11 +70,11 @@ def judge(stage: Stage, answer: Reply | Fault) -> Judgement:
         if stage is Stage.DOT and answer.kind not in rules.BEFORE_THE_DOT:
             return rules.LOST
         if stage is Stage.STARTTLS and answer.kind is FaultKind.PROTOCOL:
-            return rules.FAULTS[FaultKind.TLS]
-        return rules.FAULTS[answer.kind]
+            return rules.FAULTS[FaultKind.TLS].means
+        return rules.FAULTS[answer.kind].means
     if answer.positive:
         return rules.ACCEPTED if stage is Stage.DOT else rules.INCOMPLETE
-    return next(rule.means for rule in rules.RULES if rule.fits(stage, answer))
+    return next(rule.means(answer) for rule in rules.RULES if rule.fits(stage, answer))
 
 
 def _decisive(exchanges: tuple[Exchange, ...]) -> Exchange | None:
@@ -98,7 +107,9 @@ def _verdict(exchange: Exchange) -> Verdict:
     means = judge(exchange.stage, exchange.answer)
     reply = exchange.answer if isinstance(exchange.answer, Reply) else None
     named = relay_message_id(reply) if reply and means.kind is Kind.ACCEPTED else ""
-    return Verdict(means.kind, means.scope, means.reason, reply, exchange.stage, named)
+    return Verdict(
+        means.kind, means.scope, means.reason, reply, exchange.stage, named, hard=means.hard
+    )
 
 
 def _refused(exchange: Exchange) -> bool:

@@ -67,7 +67,8 @@ def settle_verdict(
 
     `age` is in seconds since the message was due first; `jitter` lies in [-1, 1];
     `expires_in` is the time left until the message's own expiry, None when it has none;
-    `spared` is how many attempts were not counted before.
+    `spared` is how many attempts were not counted before. What the relay says of the account
+    never is the last attempt: only the age ends a message then.
     """
     if verdict.kind is Kind.ACCEPTED and verdict.reply is not None:
         return Outcome.sent(verdict.reply, verdict.relay_message_id)
@@ -80,7 +81,8 @@ def settle_verdict(
     blamed = verdict.scope is Scope.ACCOUNT and reply is not None and not uncertain
     if verdict.at_once or (blamed and spared < SPARED_MOST):
         return Outcome.spare(reason, reply, stage)
-    if age >= policy.max_age or attempt >= (policy.max_attempts or attempt + 1):
+    last = not blamed and attempt >= (policy.max_attempts or attempt + 1)
+    if last or age >= policy.max_age:
         return Outcome.failed(Reason.RETRIES_EXHAUSTED, reply, stage, uncertain)
     wait = min(policy.delay(attempt, jitter), policy.max_age - age)
     if expires_in is not None:

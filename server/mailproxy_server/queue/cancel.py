@@ -4,25 +4,32 @@ A delivery under way is not stopped. Should it come back to the queue, whoever f
 ends it in place of a retry.
 """
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from uuid import UUID
 
+from mailproxy_server.queue.chosen import Found, keys, locked
 from mailproxy_server.queue.claim import Claimed, seizing
-from mailproxy_server.queue.control import Chosen
 from mailproxy_server.queue.hot import Connection
 
-_CHOSEN = """d.tenant_id = $2 AND ($3 = '' OR d.account_id = $3)
-      AND (cardinality($4::uuid[]) = 0 OR d.message_id = ANY($4))
-      AND ($5::jsonb = '{}' OR EXISTS (
-            SELECT 1 FROM mailproxy.messages m WHERE m.tenant_id = d.tenant_id
-            AND m.message_id = d.message_id AND m.labels IS NOT NULL AND m.labels @> $5))"""
+LOCK = "FOR UPDATE OF d"
+_RETURNING = ", ".join(f"d.{each.name}" for each in fields(Claimed))
 
-_SEIZE = seizing(
-    f"""SELECT d.ctid FROM mailproxy.deliveries d
-    WHERE {_CHOSEN} AND d.worker_id IS NULL
-    LIMIT $6 FOR UPDATE OF d SKIP LOCKED""",  # noqa: S608 - no input is in the text
-    "SET worker_id = $1, claim_no = d.claim_no + 1, cancel_requested = true",
-)
+
+def statement(lock: str = LOCK) -> str:
+    """Give the SQL; with another lock only in a test that shows what waiting is good for."""
+    return f"""
+WITH chosen AS MATERIALIZED (SELECT d.* FROM {locked(lock=lock)})
+UPDATE mailproxy.deliveries d
+SET worker_id = coalesce(d.worker_id, $4), claim_no = d.claim_no + (d.worker_id IS NULL)::integer,
+    cancel_requested = true
+FROM chosen c
+WHERE d.tenant_id = $1 AND d.message_id = c.message_id AND d.recipient_no = c.recipient_no
+RETURNING {_RETURNING}, d.worker_id = $4
+"""  # noqa: S608 - no input is in the text
+
+
+WITHDRAW = statement()
 
 _SEIZE_REQUESTED = seizing(
     """SELECT ctid FROM mailproxy.deliveries
@@ -30,41 +37,35 @@ _SEIZE_REQUESTED = seizing(
     "SET worker_id = $1, claim_no = d.claim_no + 1",
 )
 
-_REQUEST = f"""
-WITH asked AS MATERIALIZED (
-    SELECT d.tenant_id, d.message_id, d.recipient_no FROM mailproxy.deliveries d
-    WHERE {_CHOSEN} AND d.worker_id IS NOT NULL AND d.worker_id <> $1
-    ORDER BY d.tenant_id, d.message_id, d.recipient_no FOR UPDATE OF d
-)
-UPDATE mailproxy.deliveries d SET cancel_requested = true FROM asked a
-WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
-  AND d.recipient_no = a.recipient_no
-RETURNING d.message_id, d.recipient
-"""  # noqa: S608 - no input is in the text
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What was queued and is seized, for the caller to settle, and what is under way."""
+
+    seized: list[Claimed]
+    under_way: list[Claimed]
 
 
-async def seize(
-    link: Connection, tenant_id: UUID, chosen: Chosen, seizer: UUID, limit: int
-) -> list[Claimed]:
-    """Claim queued deliveries under an id that no worker has; the caller settles them.
+async def withdraw(
+    link: Connection,
+    tenant_id: UUID,
+    found: Sequence[Found],
+    seizer: UUID,
+    sql: str = WITHDRAW,
+) -> Withdrawn:
+    """Claim what is queued under an id that no worker has, and ask what is claimed to end.
 
-    Should it die before, the keeper finds by `cancel_requested` what they were seized for.
-    Locks the rows it takes, skipping locked ones; relies on the primary key.
+    One statement for both, so that nothing slips through between a queued and a claimed one.
+    Should the caller die before it has settled, the keeper finds by `cancel_requested` what they
+    were seized for. Locks the rows by the primary key, in its order, and waits for those that
+    others hold: a settle of them comes first, and decides.
     """
-    rows = await link.fetch(_SEIZE, seizer, *_arguments(tenant_id, chosen), limit)
-    return [Claimed(*row) for row in rows]
-
-
-async def request(
-    link: Connection, tenant_id: UUID, chosen: Chosen, seizer: UUID
-) -> list[tuple[UUID, str]]:
-    """Ask that deliveries under way end rather than be tried again; give message and recipient.
-
-    Those of `seizer` are left out. Locks the rows by the primary key, in its order: waits for
-    settles of them, which decide.
-    """
-    rows = await link.fetch(_REQUEST, seizer, *_arguments(tenant_id, chosen))
-    return [(row["message_id"], row["recipient"]) for row in rows]
+    rows = await link.fetch(sql, *keys(tenant_id, found), seizer)
+    claimed = [(Claimed(*row[:-1]), row[-1]) for row in rows]
+    claimed.sort(key=lambda each: (each[0].message_id.int, each[0].recipient_no))
+    return Withdrawn(
+        [one for one, seized in claimed if seized], [one for one, seized in claimed if not seized]
+    )
 
 
 async def seize_requested(link: Connection, seizer: UUID, limit: int) -> list[Claimed]:
@@ -73,8 +74,3 @@ async def seize_requested(link: Connection, seizer: UUID, limit: int) -> list[Cl
     Locks the rows it takes, skipping locked ones; relies on deliveries_cancel.
     """
     return [Claimed(*row) for row in await link.fetch(_SEIZE_REQUESTED, seizer, limit)]
-
-
-def _arguments(tenant_id: UUID, chosen: Chosen) -> tuple[object, ...]:
-    labels = json.dumps(dict(chosen.labels))
-    return tenant_id, chosen.account_id, list(chosen.message_ids), labels

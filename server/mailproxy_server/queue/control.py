@@ -1,61 +1,40 @@
-"""Hurrying the queue: what waits becomes due now. Touches queued rows only."""
+"""Hurrying the queue: what waits becomes due now. Touches queued rows only, and none on hold."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
 from uuid import UUID
 
+from mailproxy_server.queue.chosen import Chosen, keys, locked, walk
 from mailproxy_server.queue.hot import Connection
 
+SCHEDULED = "(d.attempts + d.spared = 0 OR d.due_at IS NOT DISTINCT FROM d.send_at)"
+"""A delivery that waits, waits for its send_time, and not for its next attempt."""
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which messages of a tenant; an empty field does not restrict."""
+_WAITS = "d.worker_id IS NULL AND NOT d.held AND d.due_at > now()"
 
-    account_id: str = ""
-    message_ids: Sequence[UUID] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def everything(self) -> bool:
-        """Whether nothing restricts it."""
-        return not (self.account_id or self.message_ids or self.labels)
-
-
-_RUN_NOW = """
-WITH chosen AS MATERIALIZED (
-    SELECT d.tenant_id, d.message_id, d.recipient_no FROM mailproxy.deliveries d
-    WHERE d.tenant_id = $1 AND d.worker_id IS NULL AND d.due_at > now()
-      AND ($2 = '' OR d.account_id = $2)
-      AND (cardinality($3::uuid[]) = 0 OR d.message_id = ANY($3))
-      AND ($4::jsonb = '{}' OR EXISTS (
-            SELECT 1 FROM mailproxy.messages m WHERE m.tenant_id = d.tenant_id
-            AND m.message_id = d.message_id AND m.labels IS NOT NULL AND m.labels @> $4))
-      AND (($5 AND d.attempts > 0) OR ($6 AND d.attempts = 0))
-    FOR UPDATE OF d SKIP LOCKED
-)
-UPDATE mailproxy.deliveries d SET due_at = now() FROM chosen c
-WHERE d.tenant_id = c.tenant_id AND d.message_id = c.message_id
-  AND d.recipient_no = c.recipient_no
+RUN_NOW = f"""
+WITH waiting AS MATERIALIZED (
+    SELECT d.* FROM {
+    locked(
+        f"{_WAITS} AND CASE WHEN {SCHEDULED} THEN $5::boolean ELSE $4::boolean END",
+        "FOR UPDATE OF d SKIP LOCKED",
+    )
+})
+UPDATE mailproxy.deliveries d SET due_at = now() FROM waiting w
+WHERE d.tenant_id = $1 AND d.message_id = w.message_id AND d.recipient_no = w.recipient_no
 RETURNING d.account_id
-"""
+"""  # noqa: S608 - no input is in the text
 
 
 async def run_now(
     link: Connection, tenant_id: UUID, chosen: Chosen, *, retries: bool, scheduled: bool
-) -> list[str]:
-    """Make waiting deliveries due; give the account of each that became so.
+) -> Counter[str]:
+    """Make waiting deliveries due; give of each account how many became so.
 
     Those that wait for a retry, and those whose send_time has not come, each only if asked
-    for. Locks the rows it changes and skips those that others hold.
+    for. Locks the rows it changes by the primary key and skips those that others hold.
     """
-    rows = await link.fetch(
-        _RUN_NOW,
-        tenant_id,
-        chosen.account_id,
-        list(chosen.message_ids),
-        json.dumps(dict(chosen.labels)),
-        retries,
-        scheduled,
-    )
-    return [row["account_id"] for row in rows]
+    made_due: Counter[str] = Counter()
+    async for found in walk(link, tenant_id, chosen, also=_WAITS):
+        rows = await link.fetch(RUN_NOW, *keys(tenant_id, found), retries, scheduled)
+        made_due.update(row["account_id"] for row in rows)
+    return made_due

@@ -1,4 +1,4 @@
-"""The report log's days: partitions made ahead, and dropped when they are old.
+"""The report log's days: partitions made ahead. `retention` drops them when they are old.
 
 A new one is made beside the log and attached, since CREATE TABLE ... PARTITION OF would wait
 behind any reader and hold up all later ones.
@@ -23,6 +23,11 @@ _LOCK = 0x64617973  # "days"; one maker at a time
 def name(day: date) -> str:
     """Give the partition's name."""
     return f"report_log_{day:%Y%m%d}"
+
+
+def day_of(partition: str) -> date:
+    """Give the day of a partition's name."""
+    return datetime.strptime(partition[-8:], "%Y%m%d").replace(tzinfo=UTC).date()
 
 
 async def ensure(link: Connection, today: date, ahead: int = AHEAD) -> list[date]:
@@ -58,12 +63,17 @@ async def keep(pool: Pool) -> None:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _make(link: Connection, day: date) -> None:
-    partition, following = name(day), day + timedelta(days=1)
+async def attach(link: Connection, day: date) -> None:
+    """Make a day's table part of the log. Locks the log against other DDL, and the table."""
+    following = day + timedelta(days=1)
     await link.execute(
-        f"CREATE TABLE mailproxy.{partition} (LIKE mailproxy.report_log INCLUDING ALL)"
-    )
-    await link.execute(
-        f"ALTER TABLE mailproxy.report_log ATTACH PARTITION mailproxy.{partition} "
+        f"ALTER TABLE mailproxy.report_log ATTACH PARTITION mailproxy.{name(day)} "
         f"FOR VALUES FROM ('{day} 00:00+00') TO ('{following} 00:00+00')"
     )
+
+
+async def _make(link: Connection, day: date) -> None:
+    await link.execute(
+        f"CREATE TABLE mailproxy.{name(day)} (LIKE mailproxy.report_log INCLUDING ALL)"
+    )
+    await attach(link, day)

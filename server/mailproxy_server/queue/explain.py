@@ -9,6 +9,8 @@ from mailproxy_server.queue.hot import Connection
 
 AHEAD_MOST = 100_000
 """Deliveries that go first are counted up to this."""
+BACKLOG_MOST = 10_000
+"""An account's due deliveries are counted up to this, where they are counted again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,20 @@ async def speeds(
     """
     rows = await link.fetch(_SPEED, tenant_id, account_ids, after)
     return {row[0]: Speed(row[1], row[2]) for row in rows}
+
+
+async def backlog(link: Connection, tenant_id: UUID, account_id: str) -> int:
+    """Count an account's due deliveries, up to BACKLOG_MOST. No lock; deliveries_due."""
+    found: int = await link.fetchval(
+        """SELECT count(*) FROM (
+               SELECT 1 FROM mailproxy.deliveries
+               WHERE tenant_id = $1 AND account_id = $2 AND worker_id IS NULL AND NOT held
+                 AND due_at <= now() LIMIT $3) due""",
+        tenant_id,
+        account_id,
+        BACKLOG_MOST,
+    )
+    return found
 
 
 async def clock(link: Connection) -> tuple[datetime, int]:

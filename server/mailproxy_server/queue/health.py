@@ -1,7 +1,8 @@
 """How each account's relay fares: its breaker and its throttle, the same for all replicas.
 
-Every change is conditional on what it changes, so that replicas that notice the same thing
-make one step of it together. Opening and closing are written to the report log, once each.
+A change names what it changes, so that replicas that notice the same thing make one step of it
+together. Opening and closing a breaker append a report each in the same statement, under the
+lock of the tenant's head as settling does. `probes` has what happens while one is open.
 """
 
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ from mailproxy_server.queue.hot import Connection
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a breaker opened. `kind` is fault, auth or quota; `reason` the contract's number."""
+    """Why a breaker is open. `kind` is fault, auth or quota; `reason` the contract's number;
+    `detail` our own words, "" for none."""
 
     kind: str
     reason: int
     reply: Reply | None = None
     stage: Stage | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Health:
     """How one account fares; `now` is the database's time when it was read.
 
     `kind` is None while the breaker is closed, and all that belongs to an open one with it.
+    `detail` are our own words where there was no reply.
     """
 
     account_id: str
@@ -41,6 +45,7 @@ class Health:
     reply_enhanced: str | None
     reply_text: str | None
     reply_stage: str | None
+    detail: str | None
     opened_at: datetime | None
     probe_at: datetime | None
     probes: int
@@ -60,14 +65,27 @@ class Health:
 
 _READ = """
 SELECT a.account_id, now(), p.paused_at, p.note, h.kind, h.reason, h.reply_code, h.reply_enhanced,
-       h.reply_text, h.reply_stage, h.opened_at, h.probe_at, coalesce(h.probes, 0),
+       h.reply_text, h.reply_stage, h.detail, h.opened_at, h.probe_at, coalesce(h.probes, 0),
        h.account_revision, coalesce(h.generation, 0), h.connections, coalesce(h.gap_seconds, 0),
        h.throttled_at
-FROM unnest($2::text[]) AS a(account_id)
+FROM unnest($2::text[]) WITH ORDINALITY AS a(account_id, no)
 LEFT JOIN mailproxy.relay_health h ON h.tenant_id = $1 AND h.account_id = a.account_id
 LEFT JOIN mailproxy.pauses p
   ON p.tenant_id = $1 AND p.account_id = a.account_id AND p.labels = '{}'
+ORDER BY a.no
 """
+
+_SET_THROTTLE = """
+INSERT INTO mailproxy.relay_health AS h
+    (tenant_id, account_id, connections, gap_seconds, throttled_at)
+VALUES ($1, $2, $5, $6, now())
+ON CONFLICT (tenant_id, account_id) DO UPDATE
+SET connections = excluded.connections, gap_seconds = excluded.gap_seconds,
+    throttled_at = excluded.throttled_at
+WHERE h.connections IS NOT DISTINCT FROM $3 AND h.gap_seconds = $4
+  AND (h.throttled_at IS NULL OR h.throttled_at <= now() - $7 * interval '1 second')
+"""
+
 
 _APPEND = """
 ), heads AS MATERIALIZED (
@@ -81,52 +99,62 @@ _APPEND = """
 )
 INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
     account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
-    reply_stage, possible_duplicate)
+    reply_stage, detail, possible_duplicate)
 SELECT c.tenant_id, raised.last_offset, raised.last_at, '00000000-0000-0000-0000-000000000000', 0,
     c.account_id, '', {event}, coalesce(c.reason, 0), 0, c.reply_code, c.reply_enhanced,
-    c.reply_text, c.reply_stage, false
+    c.reply_text, c.reply_stage, c.detail, false
 FROM changed c JOIN raised ON raised.tenant_id = c.tenant_id
 RETURNING log_offset
 """
 
-_OPEN = f"""
+ONCE = "h.breaker = 'closed'"
+_OPEN = """
 WITH changed AS (
     INSERT INTO mailproxy.relay_health AS h (tenant_id, account_id, breaker, kind, reason,
-        reply_code, reply_enhanced, reply_text, reply_stage, opened_at, probe_at, account_revision)
-    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, now(), now() + $9 * interval '1 second', $10)
+        reply_code, reply_enhanced, reply_text, reply_stage, detail, opened_at, probe_at,
+        account_revision)
+    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, $9, now(), now() + $10 * interval '1 second',
+        $11)
     ON CONFLICT (tenant_id, account_id) DO UPDATE
     SET breaker = 'open', kind = excluded.kind, reason = excluded.reason, probes = 0,
         reply_code = excluded.reply_code, reply_enhanced = excluded.reply_enhanced,
         reply_text = excluded.reply_text, reply_stage = excluded.reply_stage,
-        opened_at = excluded.opened_at, probe_at = excluded.probe_at,
+        detail = excluded.detail, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
         account_revision = excluded.account_revision
-    WHERE h.breaker = 'closed'
+    WHERE {once}
     RETURNING h.*
-{_APPEND.format(event=int(Event.BREAKER_OPENED))}
-"""  # noqa: S608 - no input is in the text
+"""
+
+
+def opening(once: str = ONCE) -> str:
+    """Give the SQL; with another condition only in a test that shows what it is good for."""
+    return _OPEN.format(once=once) + _APPEND.format(event=int(Event.BREAKER_OPENED))
+
+
+OPEN = opening()
 
 _CLOSE = f"""
 WITH closing AS MATERIALIZED (
     SELECT * FROM mailproxy.relay_health
-    WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open' FOR NO KEY UPDATE
+    WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open'
+      AND ($3::bigint IS NULL OR account_revision < $3) FOR NO KEY UPDATE
 ), closed AS (
     UPDATE mailproxy.relay_health h
     SET breaker = 'closed', kind = NULL, reason = NULL, reply_code = NULL, reply_enhanced = NULL,
-        reply_text = NULL, reply_stage = NULL, opened_at = NULL, probe_at = NULL, probes = 0,
-        account_revision = NULL, generation = h.generation + 1
+        reply_text = NULL, reply_stage = NULL, detail = NULL, opened_at = NULL, probe_at = NULL,
+        probes = 0, account_revision = NULL, generation = h.generation + 1
     FROM closing c WHERE h.tenant_id = c.tenant_id AND h.account_id = c.account_id
-      AND h.breaker = 'open'
     RETURNING h.tenant_id
 ), changed AS (
     SELECT c.* FROM closing c WHERE EXISTS (SELECT 1 FROM closed)
 {_APPEND.format(event=int(Event.BREAKER_CLOSED))}
 """  # noqa: S608 - no input is in the text
 
-_PROBE_FAILED = """
+_ACCUSE = """
 UPDATE mailproxy.relay_health
 SET kind = $3, reason = $4, reply_code = $5, reply_enhanced = $6, reply_text = $7,
-    reply_stage = $8, probes = probes + 1, probe_at = now() + $9 * interval '1 second'
-WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open'
+    reply_stage = $8, detail = $9, probe_at = now() + $10 * interval '1 second', probes = 0
+WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open' AND kind = 'fault'
 """
 
 
@@ -137,44 +165,43 @@ async def read(link: Connection, tenant_id: UUID, account_ids: Sequence[str]) ->
 
 
 async def open_breaker(
-    link: Connection, tenant_id: UUID, account_id: str, cause: Cause, wait: float, revision: int
+    link: Connection,
+    tenant_id: UUID,
+    account_id: str,
+    cause: Cause,
+    wait: float,
+    revision: int,
+    sql: str = OPEN,
 ) -> bool:
     """Open the breaker and report it; False when it was open already.
 
     The first probe is `wait` seconds away; `revision` is the account's. Locks the account's
     row by its key, then the tenant's head.
     """
-    return bool(await link.fetchval(_OPEN, tenant_id, account_id, *_columns(cause), wait, revision))
+    key = tenant_id, account_id
+    return bool(await link.fetchval(sql, *key, *columns(cause), wait, revision))
 
 
-async def close_breaker(link: Connection, tenant_id: UUID, account_id: str) -> bool:
-    """Close the breaker and report it; False when it was closed already. Locks as opening does."""
-    return bool(await link.fetchval(_CLOSE, tenant_id, account_id))
+async def accuse(
+    link: Connection, tenant_id: UUID, account_id: str, cause: Cause, wait: float
+) -> bool:
+    """Give a breaker that faults opened a graver cause; False when there is none such.
 
-
-async def take_probe(link: Connection, tenant_id: UUID, account_id: str, lease: float) -> bool:
-    """Take the right to let one message through; False when it is not yet time, or another has.
-
-    The right lasts for `lease` seconds. Locks the account's row by its key.
+    No report: it is open already. Locks the account's row by its key.
     """
-    status = await link.execute(
-        """UPDATE mailproxy.relay_health SET probe_at = now() + $3 * interval '1 second'
-           WHERE tenant_id = $1 AND account_id = $2 AND breaker = 'open' AND probe_at <= now()""",
-        tenant_id,
-        account_id,
-        lease,
-    )
+    status = await link.execute(_ACCUSE, tenant_id, account_id, *columns(cause), wait)
     return status == "UPDATE 1"
 
 
-async def probe_failed(
-    link: Connection, tenant_id: UUID, account_id: str, cause: Cause, wait: float
-) -> None:
-    """Leave the breaker open, for this cause now; the next probe is `wait` seconds away.
+async def close_breaker(
+    link: Connection, tenant_id: UUID, account_id: str, revision: int | None = None
+) -> bool:
+    """Close the breaker and report it; False when it was closed already.
 
-    Locks the account's row by its key.
+    With a `revision` only if it was opened under an older one of the account. Locks the
+    account's row by its key, then the tenant's head.
     """
-    await link.execute(_PROBE_FAILED, tenant_id, account_id, *_columns(cause), wait)
+    return bool(await link.fetchval(_CLOSE, tenant_id, account_id, revision))
 
 
 async def set_throttle(
@@ -188,27 +215,16 @@ async def set_throttle(
     """Change connections and gap from `before` to `after`, if they are still so and were not
     changed for `quiet` seconds; give whether it was done. Locks the account's row by its key.
     """
-    status = await link.execute(
-        """INSERT INTO mailproxy.relay_health AS h
-               (tenant_id, account_id, connections, gap_seconds, throttled_at)
-           VALUES ($1, $2, $5, $6, now())
-           ON CONFLICT (tenant_id, account_id) DO UPDATE
-           SET connections = excluded.connections, gap_seconds = excluded.gap_seconds,
-               throttled_at = excluded.throttled_at
-           WHERE h.connections IS NOT DISTINCT FROM $3 AND h.gap_seconds = $4
-             AND (h.throttled_at IS NULL OR h.throttled_at <= now() - $7 * interval '1 second')""",
-        tenant_id,
-        account_id,
-        *before,
-        *after,
-        quiet,
-    )
+    status = await link.execute(_SET_THROTTLE, tenant_id, account_id, *before, *after, quiet)
     return status == "INSERT 0 1"
 
 
-def _columns(cause: Cause) -> tuple[object, ...]:
+def columns(cause: Cause) -> tuple[object, ...]:
+    """Give the columns from kind to detail."""
     reply = cause.reply
-    if reply is None:
-        return cause.kind, cause.reason, None, None, None, cause.stage
-    text = reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return cause.kind, cause.reason, reply.code, reply.enhanced, text, cause.stage
+    said = (reply.code, reply.enhanced, _clean(reply.text)) if reply else (None, None, None)
+    return cause.kind, cause.reason, *said, cause.stage, _clean(cause.detail) or None
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

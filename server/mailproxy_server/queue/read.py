@@ -177,6 +177,17 @@ async def message(link: Connection, tenant_id: UUID, message_id: UUID) -> Messag
     return Message(*row) if row else None
 
 
+async def exists(link: Connection, tenant_id: UUID, message_id: UUID) -> bool:
+    """Tell whether the tenant has this message; reads the primary key of messages."""
+    found: bool = await link.fetchval(
+        """SELECT EXISTS (SELECT 1 FROM mailproxy.messages
+                          WHERE tenant_id = $1 AND message_id = $2)""",
+        tenant_id,
+        message_id,
+    )
+    return found
+
+
 async def by_request(link: Connection, tenant_id: UUID, request_id: str) -> UUID | None:
     """Give the message that a request_id made; reads the primary key of requests."""
     if "\0" in request_id:  # which PostgreSQL's text cannot hold

@@ -15,32 +15,39 @@ _FROM = sorted(int(Event[state.name]) for state, event in TRANSITIONS if event i
 """Events of the states that a requeue leads out of: each bears its state's name."""
 assert all(State[Event(each).name].final for each in _FROM)
 
-_REQUEUE = f"""
-WITH newest AS MATERIALIZED (
-    SELECT DISTINCT ON (r.recipient_no) r.* FROM mailproxy.report_log r
-    WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
-    ORDER BY r.recipient_no, r.log_offset DESC
-), back AS (
+_OVER = f"""
+SELECT o.recipient_no, o.recipient, o.claim_no, o.possible_duplicate, o.goal, EXISTS (
+    SELECT 1 FROM mailproxy.accounts a
+    WHERE a.tenant_id = $1 AND a.account_id = o.goal AND a.deleted_at IS NULL)
+FROM (SELECT n.*, CASE WHEN n.possible_duplicate THEN n.account_id ELSE m.account_id END AS goal
+      FROM (SELECT DISTINCT ON (r.recipient_no) r.* FROM mailproxy.report_log r
+            WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
+            ORDER BY r.recipient_no, r.log_offset DESC) n
+      JOIN mailproxy.messages m ON m.tenant_id = $1 AND m.message_id = $2
+      WHERE n.event = ANY('{{{",".join(map(str, _FROM))}}}')
+        AND (cardinality($4::text[]) = 0 OR n.recipient = ANY($4))) o
+ORDER BY o.recipient_no
+"""  # noqa: S608 - no input is in the text
+
+_BACK = f"""
+WITH back AS (
     INSERT INTO mailproxy.deliveries AS d (tenant_id, message_id, recipient_no, account_id,
         recipient, priority, due_at, claim_no, doubtful, expire_at, round_at, held)
-    SELECT n.tenant_id, n.message_id, n.recipient_no, m.account_id, n.recipient, m.priority, now(),
-        n.claim_no, n.possible_duplicate, $5, now(),
+    SELECT m.tenant_id, m.message_id, o.recipient_no, o.account_id, o.recipient, m.priority, now(),
+        o.claim_no, o.doubtful, $3, now(),
         m.labels IS NOT NULL AND EXISTS (
           SELECT 1 FROM mailproxy.pauses p
-          WHERE p.tenant_id = m.tenant_id AND p.account_id IN ('', m.account_id)
+          WHERE p.tenant_id = m.tenant_id AND p.account_id IN ('', o.account_id)
             AND p.labels <> '{{}}' AND m.labels @> p.labels)
-    FROM newest n
-    JOIN mailproxy.messages m ON m.tenant_id = n.tenant_id AND m.message_id = n.message_id
-    WHERE n.event = ANY('{{{",".join(map(str, _FROM))}}}')
-      AND (cardinality($4::text[]) = 0 OR n.recipient = ANY($4))
-    ON CONFLICT DO NOTHING
-    RETURNING d.tenant_id, d.message_id, d.recipient_no, d.account_id, d.recipient, d.claim_no,
-        d.doubtful
+    FROM unnest($4::smallint[], $5::text[], $6::integer[], $7::boolean[], $8::text[])
+      AS o(recipient_no, recipient, claim_no, doubtful, account_id)
+    JOIN mailproxy.messages m ON m.tenant_id = $1 AND m.message_id = $2
+    RETURNING d.*
 ), raised AS (
     UPDATE mailproxy.report_heads h
     SET last_offset = h.last_offset + (SELECT count(*) FROM back),
         last_at = greatest(h.last_at, clock_timestamp())
-    WHERE h.tenant_id = $1 AND EXISTS (SELECT 1 FROM back)
+    WHERE h.tenant_id = $1
     RETURNING h.last_offset - (SELECT count(*) FROM back) AS base, h.last_at
 )
 INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
@@ -49,8 +56,31 @@ SELECT b.tenant_id, raised.base + row_number() OVER (ORDER BY b.recipient_no), r
     b.message_id, b.recipient_no, b.account_id, b.recipient, {int(Event.REQUEUED)}, 0, 0,
     b.doubtful, b.claim_no
 FROM back b CROSS JOIN raised
-RETURNING account_id
 """  # noqa: S608 - no input is in the text
+
+LOCK_HEAD = "SELECT 1 FROM mailproxy.report_heads WHERE tenant_id = $1 FOR NO KEY UPDATE"
+_LOCK_MESSAGE = """
+SELECT octet_length(content) > 0 FROM mailproxy.messages
+WHERE tenant_id = $1 AND message_id = $2 FOR NO KEY UPDATE
+"""
+_FOLLOW = """
+UPDATE mailproxy.messages
+SET expire_at = (SELECT min(expire_at) FROM mailproxy.deliveries
+                 WHERE tenant_id = $1 AND message_id = $2)
+WHERE tenant_id = $1 AND message_id = $2
+"""
+
+
+class ContentGone(LookupError):
+    """The message's content is no longer kept, or there is no such message."""
+
+
+class AccountGone(LookupError):
+    """The account that would send the message was deleted."""
+
+    def __init__(self, account_id: str):
+        super().__init__(account_id)
+        self.account_id = account_id
 
 
 async def requeue(
@@ -60,25 +90,29 @@ async def requeue(
     since: datetime,
     recipients: Sequence[str],
     expire_at: datetime | None,
+    lock_head: str = LOCK_HEAD,
 ) -> list[str]:
     """Bring back the failed and expired of a message's recipients (none named: all of them);
     give the account of each.
 
-    `since` is before the message's first report. Attempts are counted anew, claims go on. Locks
-    the tenant's head, then the message (retention must not empty it meanwhile); reads
-    report_log_message of its days. Raises LookupError when the content is no longer kept.
+    `since` is before the message's first report. Attempts are counted anew, claims go on. Each
+    goes by the message's account; one that may have been delivered by a fallback goes by that one
+    again, so that nothing goes out by two. One transaction, which locks the tenant's head in a
+    statement of its own, then the message (retention must not empty it meanwhile); reads
+    report_log_message of its days. Raises `ContentGone`, `AccountGone`. `lock_head` is another
+    statement in a test that shows what it is good for.
     """
+    key = tenant_id, message_id
     async with link.transaction():
-        await link.execute(
-            "SELECT 1 FROM mailproxy.report_heads WHERE tenant_id = $1 FOR NO KEY UPDATE", tenant_id
-        )
-        kept = await link.fetchval(
-            """SELECT octet_length(content) > 0 FROM mailproxy.messages
-               WHERE tenant_id = $1 AND message_id = $2 FOR NO KEY UPDATE""",
-            tenant_id,
-            message_id,
-        )
-        if not kept:
-            raise LookupError(f"the content of {message_id} is no longer kept")
-        rows = await link.fetch(_REQUEUE, tenant_id, message_id, since, list(recipients), expire_at)
-    return [row["account_id"] for row in rows]
+        await link.execute(lock_head, tenant_id)
+        if not await link.fetchval(_LOCK_MESSAGE, *key):
+            raise ContentGone(message_id)
+        over = [tuple(row) for row in await link.fetch(_OVER, *key, since, list(recipients))]
+        for *_, account_id, live in over:
+            if not live:
+                raise AccountGone(account_id)
+        if over:
+            numbers, names, claim_nos, doubts, goals, _ = map(list, zip(*over, strict=True))
+            await link.execute(_BACK, *key, expire_at, numbers, names, claim_nos, doubts, goals)
+            await link.execute(_FOLLOW, *key)
+    return [row[4] for row in over]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+from mailproxy_server.mail.errors import CallerError
+
 _FORM = struct.Struct(">B16sIQ")
 _VERSION = 1
 _EPOCH = date(1970, 1, 1)
@@ -48,3 +50,13 @@ def decode(text: str) -> Cursor | None:
         return Cursor(UUID(bytes=log_id), _EPOCH + timedelta(days=days), offset)
     except (binascii.Error, struct.error, ValueError, OverflowError):
         return None
+
+
+def expired(kept_from: int) -> CallerError:
+    """Give the error for who would go on before the oldest offset that is kept."""
+    return CallerError(
+        "CURSOR_EXPIRED",
+        f"reports after the cursor up to offset {kept_from - 1} have aged out; start at "
+        "`earliest` to go on with those that are kept",
+        {"first_offset": str(kept_from)},
+    )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
-from mailproxy_server.reports.cursor import Cursor
+from mailproxy_server.reports.cursor import Cursor, expired
 from mailproxy_server.reports.tail import Feed, Tail
 
 BATCH = 500
@@ -31,6 +31,8 @@ async def follow(
 ) -> AsyncGenerator[Batch, None]:
     """Yield what comes after `start`: the first batch at once, then one whenever there are
     reports, and an empty one when none was wanted for `beat_seconds`. Never ends by itself.
+
+    Raises CURSOR_EXPIRED when what comes next is no longer kept.
     """
     feed = await tail.follow(tenant_id)
     now = asyncio.get_running_loop().time
@@ -64,9 +66,13 @@ async def _moves(moved: asyncio.Event, until: float) -> bool:
 
 async def _next(tail: Tail, feed: Feed, cursor: Cursor) -> Sequence[DeliveryReport]:
     in_ring = feed.since(cursor.offset)
-    if in_ring is None:
-        return await tail.page(feed.tenant_id, cursor)
-    return in_ring
+    if in_ring is not None:
+        return in_ring
+    page = await tail.page(feed.tenant_id, cursor)
+    next_offset = page[0].offset if page else feed.cursor.offset + 1
+    if next_offset != cursor.offset + 1:  # offsets have no gap: a day was dropped
+        raise expired(next_offset)
+    return page
 
 
 def _split(

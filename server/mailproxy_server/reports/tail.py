@@ -106,6 +106,8 @@ class Tail:
         reports = await self.page(feed.tenant_id, feed.cursor)
         if not reports:
             return False
+        if reports[0].offset != feed.cursor.offset + 1:  # it was away for longer than days are kept
+            feed.ring.clear()
         feed.ring.extend(reports)
         newest = reports[-1]
         day = newest.event_time.ToDatetime().date()

@@ -68,13 +68,19 @@ def _open(wire: account_pb2.AccountHealth, health: Health) -> None:
     wire.breaker = account_pb2.BREAKER_STATE_OPEN
     reason = Reason(health.reason or Reason.NONE)
     wire.reason = int(reason)  # type: ignore[assignment]  # the contract's numbers
-    wire.remedy = _REMEDIES.get(reason, "").format(id=health.account_id)
+    wire.remedy = _remedy(reason, health)
     if reply := health.reply:
         wire.reply.CopyFrom(
             reply_to_wire(reply.code, reply.enhanced, reply.text, health.reply_stage or "")
         )
     _set(wire, "open_time", health.opened_at)
     _set(wire, "next_probe_time", health.probe_at)
+
+
+def _remedy(reason: Reason, health: Health) -> str:
+    """Give what to do, after our own words about what went wrong, where there are any."""
+    remedy = _REMEDIES.get(reason, "").format(id=health.account_id)
+    return ": ".join(filter(None, (health.detail, remedy)))
 
 
 def _use(limit: Limit, fares: Fares) -> account_pb2.LimitUse:

@@ -1,14 +1,15 @@
 """An account's fields together: which a request sets, and whether the whole may stand. Pure."""
 
-import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mailproxy.v1 import account_pb2
 
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Grant, same_grant
 from mailproxy_server.mail.errors import FieldViolation, InvalidFields, invalid
-from mailproxy_server.rpc.account_rules import ACCOUNT_ID, OUTPUT_ONLY, PORTS, RULES, TLS
+from mailproxy_server.rpc.account_policy import BEHAVIORS, UNITS
+from mailproxy_server.rpc.account_rules import OUTPUT_ONLY, PORTS, RULES, TLS
+from mailproxy_server.rpc.account_values import ACCOUNT_ID, Faults, loopback
 
 Columns = dict[str, Any]
 
@@ -44,19 +45,22 @@ def to_update(account: account_pb2.Account, mask: Iterable[str]) -> tuple[str, .
 
 def columns_of(account: account_pb2.Account, fields: Iterable[str]) -> Columns:
     """Give the columns that `fields` of a request set; raises InvalidFields naming each fault."""
-    if account.tls not in TLS:
-        raise InvalidFields(
-            [FieldViolation("account.tls", f"{account.tls} is not a mode that this server knows")],
-            reason="UNKNOWN_FIELD",
-        )
+    if unknown := list(_unknown_numbers(account)):
+        raise InvalidFields(unknown, reason="UNKNOWN_FIELD")
     columns: Columns = {}
     violations = []
     for name in fields:
         column, rule = RULES[name]
         try:
-            columns[column] = rule(getattr(account, name))
+            columns[column] = rule(_value(account, name))
+        except Faults as faults:
+            violations += [FieldViolation(f"account.{name}{at}", why) for at, why in faults.found]
         except ValueError as error:
             violations.append(FieldViolation(f"account.{name}", str(error)))
+    for place, one in enumerate(columns.get("fallback_account_ids", ())):
+        if one == account.account_id:
+            field = f"account.fallback_account_ids[{place}]"
+            violations.append(FieldViolation(field, "an account does not take over from itself"))
     if violations:
         raise InvalidFields(violations)
     return columns
@@ -70,29 +74,66 @@ def completed(columns: Columns, current: Account | None) -> Columns:
     whole = _Whole(columns, current)
     if columns.get("port") == 0:
         columns = columns | {"port": PORTS[whole["tls"]]}
-    username, tls = whole["username"], whole["tls"]
+    _check_credentials(columns, whole)
+    if columns.get("oauth"):
+        _check_secrets(columns["oauth"], current)
+    return columns
+
+
+def _check_credentials(columns: Columns, whole: "_Whole") -> None:
+    username = whole["username"]
     password = columns["password"] if "password" in columns else whole["has_password"]
+    if password and whole["oauth"]:
+        late, early = ("password", "oauth") if columns.get("password") else ("oauth", "password")
+        raise invalid(
+            f"account.{late}",
+            f"an account has a password or oauth, not both: empty {early} in the same update "
+            "(update_mask: oauth, password)",
+        )
     if password and not username:
         raise invalid("account.username", "required with a password")
-    if username and tls == "none" and not loopback(whole["host"]):
+    if whole["oauth"] and not username:
+        raise invalid("account.username", "required with oauth: XOAUTH2 names whose mailbox it is")
+    if username and whole["tls"] == "none" and not loopback(whole["host"]):
         raise invalid(
             "account.tls",
             "credentials never travel in clear text: choose STARTTLS or IMPLICIT, or leave them "
             "out (NONE with credentials is for relays on loopback)",
         )
-    return columns
 
 
-def loopback(host: str) -> bool:
-    """Whether a relay's host is this host."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def _check_secrets(given: Grant, current: Account | None) -> None:
+    """Something has to be there to get a token with, and nothing kept goes to another place."""
+    if given.client_secret or given.refresh_token:
+        return
+    kept = current.oauth if current is not None else None
+    if same_grant(given.oauth, kept):
+        return
+    raise invalid(
+        "account.oauth.client_secret",
+        "give the secrets anew: those that are kept are for another token_url or client_id"
+        if kept
+        else "a client_secret or a refresh_token is required",
+    )
+
+
+def _value(account: account_pb2.Account, name: str) -> Any:
+    """Give a field's value; None for a message that is not set."""
+    field = account_pb2.Account.DESCRIPTOR.fields_by_name[name]
+    if field.message_type and field.has_presence and not account.HasField(name):  # type: ignore[arg-type]
+        return None
+    return getattr(account, name)
+
+
+def _unknown_numbers(account: account_pb2.Account) -> Iterator[FieldViolation]:
+    words = "{} is not a value that this server knows"
+    if account.tls not in TLS:
+        yield FieldViolation("account.tls", words.format(account.tls))
+    if account.limit_behavior not in BEHAVIORS:
+        yield FieldViolation("account.limit_behavior", words.format(account.limit_behavior))
+    for place, limit in enumerate(account.limits):
+        if limit.unit not in UNITS:
+            yield FieldViolation(f"account.limits[{place}].unit", words.format(limit.unit))
 
 
 class _Whole:

@@ -1,9 +1,12 @@
 """Accounts and what their relays said, in the words of the contract. Pure."""
 
+from google.protobuf.duration_pb2 import Duration
 from mailproxy.v1 import account_pb2, delivery_pb2
 
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Oauth
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
+from mailproxy_server.policy.retry import RetryPolicy
+from mailproxy_server.rpc.account_health import limit_to_wire
 from mailproxy_server.smtp.verify import Verified
 
 _TLS = {
@@ -11,10 +14,14 @@ _TLS = {
     "implicit": account_pb2.TLS_MODE_IMPLICIT,
     "none": account_pb2.TLS_MODE_NONE,
 }
+_BEHAVIORS = {
+    "defer": account_pb2.LIMIT_BEHAVIOR_DEFER,
+    "reject": account_pb2.LIMIT_BEHAVIOR_REJECT,
+}
 
 
 def to_wire(account: Account) -> account_pb2.Account:
-    """Give an account as callers see it: without its password."""
+    """Give an account as callers see it: without its secrets."""
     wire = account_pb2.Account(
         account_id=account.account_id,
         host=account.host,
@@ -30,12 +37,47 @@ def to_wire(account: Account) -> account_pb2.Account:
         max_messages_per_connection=account.max_messages_per_connection,
         disable_pipelining=not account.pipelining,
         is_default=account.is_default,
+        idle_ttl=_duration(account.idle_ttl_seconds),
+        limits=[limit_to_wire(limit) for limit in account.limits],
+        limit_behavior=_BEHAVIORS[account.limit_behavior],
+        rate_group=account.rate_group,
+        retry=_retry(account.retry),
+        fallback_account_ids=account.fallback_account_ids,
+        failover_patience=_duration(account.failover_patience_seconds),
+        capture=account.capture,
+        oauth=_oauth(account.oauth) if account.oauth else None,
         etag=account.etag,
     )
-    wire.idle_ttl.FromNanoseconds(round(account.idle_ttl_seconds * 1e9))
     wire.create_time.FromDatetime(account.created_at)
     wire.update_time.FromDatetime(account.updated_at)
     return wire
+
+
+def _retry(policy: RetryPolicy) -> account_pb2.RetryPolicy:
+    return account_pb2.RetryPolicy(
+        first_delay=_duration(policy.first),
+        factor=policy.factor,
+        max_delay=_duration(policy.cap),
+        jitter=policy.jitter,
+        max_attempts=policy.max_attempts or 0,
+        max_age=_duration(policy.max_age),
+    )
+
+
+def _oauth(oauth: Oauth) -> account_pb2.OauthGrant:
+    return account_pb2.OauthGrant(
+        token_url=oauth.token_url,
+        client_id=oauth.client_id,
+        scope=oauth.scope,
+        has_client_secret=oauth.has_client_secret,
+        has_refresh_token=oauth.has_refresh_token,
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    value = Duration()
+    value.FromNanoseconds(round(seconds * 1e9))
+    return value
 
 
 def verified(account: Account, found: Verified) -> account_pb2.VerifyAccountResponse:
@@ -53,7 +95,7 @@ def verified(account: Account, found: Verified) -> account_pb2.VerifyAccountResp
 
 
 def unreadable(words: str) -> account_pb2.VerifyAccountResponse:
-    """Give the answer for an account whose password does not open."""
+    """Give the answer for an account whose secrets do not open."""
     return account_pb2.VerifyAccountResponse(
         ok=False, reason=delivery_pb2.FAILURE_REASON_RELAY_AUTH, problem=words
     )
@@ -106,12 +148,18 @@ _REMEDIES = {
         "check host and port, and that this machine may connect to them",
     ),
 }
+_OAUTH_REMEDY = (
+    "check the application's rights and the user, or set the secret anew with "
+    "`mailproxy account set {id} --oauth-secret-stdin`"
+)
 
 
 def _problem(
     account: Account, found: Verified, reason: delivery_pb2.FailureReason.ValueType
 ) -> str:
     what, remedy = _REMEDIES[reason]
+    if account.oauth and reason == delivery_pb2.FAILURE_REASON_RELAY_AUTH:
+        remedy = _OAUTH_REMEDY
     answer = found.problem
     if isinstance(answer, Reply):
         said = " ".join(part for part in (str(answer.code), answer.enhanced, answer.text) if part)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from mailproxy.v1 import account_pb2 as pb
 
-from mailproxy_server.accounts.account import Account
+from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
 from mailproxy_server.mail.errors import CallerError, invalid
@@ -22,15 +22,19 @@ PAGE = 100
 
 PAGE_MOST = 1000
 
-Verify = Callable[[Account, str], Awaitable[Verified]]
-"""Connects to an account's relay with this password, and hangs up."""
+Verify = Callable[[Account, Secrets], Awaitable[Verified]]
+"""Connects to an account's relay with these secrets, and hangs up."""
 
 HasQueued = Callable[[UUID, str], Awaitable[int]]
 """Counts the deliveries of an account that are still to do."""
 
+Health = Callable[[UUID, Account], Awaitable[pb.AccountHealth]]
+"""Reads how an account of this tenant fares."""
+
 
 class AccountsServicer:
-    """The servicer. `changed(tenant_id)` is told of each change that was made here."""
+    """The servicer. `changed(tenant_id)` is told of each change that was made here; without
+    `health` nothing is said of how accounts fare."""
 
     def __init__(
         self,
@@ -38,11 +42,13 @@ class AccountsServicer:
         verify: Verify,
         has_queued: HasQueued,
         changed: Callable[[UUID], None] = lambda tenant_id: None,
+        health: Health | None = None,
     ):
         self._accounts = accounts
         self._verify = verify
         self._has_queued = has_queued
         self._changed = changed
+        self._health = health
         self._actions = {
             pb.ACCOUNT_ACTION_CREATE: self._create,
             pb.ACCOUNT_ACTION_UPDATE: self._update,
@@ -76,14 +82,14 @@ class AccountsServicer:
             return unreadable(str(error))
         if found is None:
             raise await self._accounts.missing(call.tenant_id, request.account_id)
-        account, password = found
-        return verified(account, await self._verify(account, password))
+        return verified(found[0], await self._verify(*found))
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
-        """Read one account."""
+        """Read one account, and how it fares."""
         check_text(request.account_id, "account_id")
         account = await self._accounts.get(call.tenant_id, request.account_id)
-        return pb.GetAccountResponse(account=to_wire(account))
+        health = await self._health(call.tenant_id, account) if self._health else None
+        return pb.GetAccountResponse(account=to_wire(account), health=health)
 
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, call: Call

@@ -1,11 +1,12 @@
 """ExplainMessage: why a message waits, and until when, from one snapshot."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.queue import explain, health, read, reserve
-from mailproxy_server.queue.explain import Speed, Waiting
+from mailproxy_server.queue.explain import Speed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.read import Head
@@ -33,7 +34,8 @@ async def message(
             raise not_found(f"message_id {message_id}")
         head = await read.head(link, tenant_id)
         waiting = await explain.waiting(link, tenant_id, message_id)
-        accounts = await _accounts(link, tenant_id, waiting, head)
+        at_stake = sorted({one.account_id for one in waiting})
+        known = await accounts(link, tenant_id, at_stake, head)
         standings = await read.standing(link, tenant_id, message_id)
         reports = await read.of_message(link, tenant_id, message_id)
     statuses = standing.recipients(standings, reports, head.log_id)
@@ -44,22 +46,21 @@ async def message(
         told = response.recipients.add(recipient=status.recipient, state=status.state)
         told.account_id = status.last_report.account_id
         one = open_ones.get(number)
-        if one is not None and one.account_id in accounts:
-            at = accounts[one.account_id]
+        if one is not None and one.account_id in known:
+            at = known[one.account_id]
             told.account_id = one.account_id
             told.waits.extend(waits.of(one, at, last.get(number)))
             if (moment := waits.estimate(one, at)) is not None:
                 told.estimated_attempt_time.FromDatetime(moment)
-    now = next(iter(accounts.values())).now if accounts else head.last_at
+    now = next(iter(known.values())).now if known else head.last_at
     response.read_time.FromDatetime(now)
     return response
 
 
-async def _accounts(
-    link: Connection, tenant_id: UUID, waiting: list[Waiting], head: Head
+async def accounts(
+    link: Connection, tenant_id: UUID, names: Sequence[str], head: Head
 ) -> dict[str, Standing]:
-    """Read all that is known of the accounts that deliveries wait for."""
-    names = sorted({one.account_id for one in waiting})
+    """Read all that is known of accounts that deliveries wait for."""
     if not names:
         return {}
     now, dispatchers = await explain.clock(link)

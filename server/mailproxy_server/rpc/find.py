@@ -27,6 +27,15 @@ async def find(link: Connection, tenant_id: UUID, message_id: str, request_id: s
     return found
 
 
+async def existing(link: Connection, tenant_id: UUID, message_id: str, request_id: str) -> UUID:
+    """Give the id of the tenant's message named by either, which there is; else raise
+    MESSAGE_NOT_FOUND."""
+    found = await find(link, tenant_id, message_id, request_id)
+    if not await read.exists(link, tenant_id, found):
+        raise not_found(f"message_id {found}")
+    return found
+
+
 def not_found(name: str) -> CallerError:
     """Give the error for a message that this tenant does not have."""
     return CallerError(

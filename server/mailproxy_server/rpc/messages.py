@@ -8,6 +8,7 @@ from uuid import UUID
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.accounts.cache import AccountCache
+from mailproxy_server.content.submission import check
 from mailproxy_server.mail.errors import CallerError, FieldViolation, InvalidFields, invalid
 from mailproxy_server.queue import read, wake
 from mailproxy_server.queue.enqueue import Accepted, NewMessage, Taken
@@ -16,12 +17,20 @@ from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import born
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.reports.tail import Tail
-from mailproxy_server.rpc import explaining, listing, standing, submission, watching
+from mailproxy_server.rpc import (
+    cancelling,
+    explaining,
+    listing,
+    standing,
+    submission,
+    watching,
+)
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.controlling import Controlling, stand
 from mailproxy_server.rpc.depth import Depth
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.find import find, not_found
+from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.status import to_status
 from mailproxy_server.rpc.unknown import refuse_unknown
 
@@ -43,6 +52,7 @@ class Messages:
     accounts: AccountCache
     depth: Depth
     tail: Tail
+    outlook: Outlook
     faults: Faults
 
     async def SubmitMessage(self, request: Submit, call: Call) -> Submitted:
@@ -131,19 +141,22 @@ class Messages:
         self, request: message_pb2.CancelMessageRequest, call: Call
     ) -> message_pb2.CancelMessageResponse:
         """Withdraw what has not begun to be sent."""
-        return await Controlling(self.pool, self.bell).cancel(request, call)
+        response = await cancelling.message(self.pool, request, call)
+        if response.cancelled:
+            self.bell.ring(wake.REPORTS, [str(call.tenant_id)])
+        return response
 
     async def RescheduleMessage(
         self, request: message_pb2.RescheduleMessageRequest, call: Call
     ) -> message_pb2.RescheduleMessageResponse:
         """Give what has not been sent another time."""
-        return await Controlling(self.pool, self.bell).reschedule(request, call)
+        return await Controlling(self.pool, self.bell, self.accounts).reschedule(request, call)
 
     async def RetryMessage(
         self, request: message_pb2.RetryMessageRequest, call: Call
     ) -> message_pb2.RetryMessageResponse:
         """Bring failed and expired recipients back to the queue."""
-        return await Controlling(self.pool, self.bell).retry(request, call)
+        return await Controlling(self.pool, self.bell, self.accounts).retry(request, call)
 
     async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
         message = await self._prepare(request, call, path)
@@ -156,12 +169,12 @@ class Messages:
         """Check a request and resolve its account."""
         now = submission.utc_now()
         try:
-            admitted = submission.check(request, now, path)
+            admitted = check(request, now, path)
         except InvalidFields:
             known = await self._known(request, call.tenant_id)
             if known is None or not request.email.HasField("expire_time"):
                 raise
-            admitted = submission.check(request, born(known), path)  # for the hour it came first
+            admitted = check(request, born(known), path)  # for the hour it came first
         account_id = self.accounts.peek(call.tenant_id, admitted.account_id)
         if account_id is None:
             try:
@@ -205,7 +218,7 @@ class Messages:
             raise taken
         if isinstance(taken, Accepted):
             self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
-            return submission.accepted(message, taken)
+            return submission.accepted(message, taken, self.outlook)
         submission.same_or_refused(taken, message)
         async with borrowed(self.pool) as link:
             statuses = await stand(link, message.tenant_id, taken.message_id)

@@ -1,11 +1,13 @@
 """QueueService: looks at the queue and hurries it."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from mailproxy.v1 import delivery_pb2, queue_pb2
 
+from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue import control, counts, pauses, read, wake
+from mailproxy_server.queue import control, counts, holds, pauses, read, wake
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.pauses import Paused
@@ -13,7 +15,6 @@ from mailproxy_server.rpc import selecting
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.faring import health_of
 
-BATCH = 500
 NOTE_LIMIT = 256
 
 
@@ -23,6 +24,7 @@ class Queues:
 
     pool: Pool
     bell: wake.Bell
+    accounts: AccountCache
 
     async def RunNow(
         self, request: queue_pb2.RunNowRequest, call: Call
@@ -35,7 +37,7 @@ class Queues:
                 "needs a selector (account_id, message_ids or labels), so that no schedule is "
                 "overturned by mistake",
             )
-        made_due: list[str] = []
+        made_due: Counter[str] = Counter()
         if request.include_retries or request.include_scheduled:
             async with borrowed(self.pool) as link:
                 made_due = await control.run_now(
@@ -45,35 +47,39 @@ class Queues:
                     retries=request.include_retries,
                     scheduled=request.include_scheduled,
                 )
-        self.bell.ring(wake.DUE, [f"{call.tenant_id}/{account}" for account in set(made_due)])
-        if not made_due:
-            self.bell.ring(wake.DUE, [])
-        return queue_pb2.RunNowResponse(made_due=len(made_due))
+        self.bell.ring(wake.DUE, [f"{call.tenant_id}/{account}" for account in made_due])
+        return queue_pb2.RunNowResponse(made_due=made_due.total())
 
     async def PauseQueue(
         self, request: queue_pb2.PauseQueueRequest, call: Call
     ) -> queue_pb2.PauseQueueResponse:
         """Hold an account's or labels' messages back."""
-        paused = _paused(request.selector)
+        paused, tenant_id = _paused(request.selector), call.tenant_id
         if len(request.note) > NOTE_LIMIT or not request.note.isprintable():
             raise invalid("note", f"give printable text of at most {NOTE_LIMIT} characters")
+        if paused.account_id:
+            await self.accounts.resolve(tenant_id, paused.account_id)
         async with borrowed(self.pool) as link:
-            await pauses.begin(link, call.tenant_id, paused, request.note)
-            await pauses.apply(link, BATCH)
-            held, in_progress = await pauses.counts(link, call.tenant_id, paused)
+            await pauses.begin(link, tenant_id, paused, request.note)
+            if paused.labels:
+                held, in_progress = await holds.hold(link, tenant_id, paused)
+            else:
+                held, in_progress = await pauses.concerned(link, tenant_id, paused.account_id)
         return queue_pb2.PauseQueueResponse(held=held, in_progress=in_progress)
 
     async def ResumeQueue(
         self, request: queue_pb2.ResumeQueueRequest, call: Call
     ) -> queue_pb2.ResumeQueueResponse:
         """End a pause."""
-        paused = _paused(request.selector)
+        paused, tenant_id = _paused(request.selector), call.tenant_id
         async with borrowed(self.pool) as link:
-            held, _ = await pauses.counts(link, call.tenant_id, paused)
-            resumed = await pauses.end(link, call.tenant_id, paused)
-            freed = await pauses.free(link, call.tenant_id, paused.account_id, BATCH)
-        released = freed if paused.labels else held
-        return queue_pb2.ResumeQueueResponse(resumed=resumed, released=released if resumed else 0)
+            if not await pauses.end(link, tenant_id, paused):
+                return queue_pb2.ResumeQueueResponse()
+            if paused.labels:
+                released = await holds.free(link, tenant_id, paused)
+            else:
+                released, _ = await pauses.concerned(link, tenant_id, paused.account_id)
+        return queue_pb2.ResumeQueueResponse(resumed=True, released=released)
 
     async def GetQueueStatus(
         self, request: queue_pb2.GetQueueStatusRequest, call: Call

@@ -14,7 +14,7 @@ from mailproxy_server.mail.errors import CallerError, FieldViolation, InvalidFie
 from mailproxy_server.queue import read
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.reports.cursor import Cursor, decode, encode
+from mailproxy_server.reports.cursor import Cursor, decode, encode, expired
 from mailproxy_server.reports.follow import follow
 from mailproxy_server.reports.tail import Tail
 from mailproxy_server.rpc import selecting
@@ -70,7 +70,9 @@ async def _start(link: Connection, tenant_id: UUID, request: Request) -> Cursor:
         first = await read.first_offset(link, tenant_id, since)
         offset = head.last_offset if first is None else first - 1
         return Cursor(head.log_id, min(since.date(), head.last_at.date()), offset)
-    return Cursor(head.log_id, _BEGINNING.date(), 0)
+    first = await read.first_offset(link, tenant_id)
+    offset = head.last_offset if first is None else first - 1
+    return Cursor(head.log_id, _BEGINNING.date(), offset)
 
 
 def _instant(stamp: Timestamp) -> datetime:
@@ -93,10 +95,5 @@ async def _resume(link: Connection, tenant_id: UUID, text: str, head: read.Head)
     first = await read.first_offset(link, tenant_id)
     kept_from = head.last_offset + 1 if first is None else first
     if cursor.offset + 1 < kept_from:
-        raise CallerError(
-            "CURSOR_EXPIRED",
-            f"reports after the cursor up to offset {kept_from - 1} have aged out; start at "
-            "`earliest` to go on with those that are kept",
-            {"first_offset": str(kept_from)},
-        )
+        raise expired(kept_from)
     return cursor

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mailproxy.v1 import delivery_pb2
 
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue.control import Chosen
+from mailproxy_server.queue.chosen import Chosen
 from mailproxy_server.rpc.find import parse_id
 
 IDS_LIMIT = 1000

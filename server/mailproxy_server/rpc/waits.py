@@ -45,7 +45,7 @@ def of(one: Waiting, at: Standing, last: Report | None) -> list[Wait]:
         *_throttle(at.health),
         *_limits(one, at),
     ]
-    if one.ahead and one.due_at <= at.now:
+    if one.ahead and not one.held and one.due_at <= at.now:
         more = "at least " if one.ahead >= AHEAD_MOST else ""
         words = f"{more}{one.ahead} deliveries of the account go first"
         found.append(_wait(message_pb2.WAIT_KIND_TURN, words, ahead=one.ahead))

@@ -21,7 +21,7 @@ BEAT_SECONDS = 15.0
 async def watch(
     pool: Pool, tail: Tail, tenant_id: UUID, message_id: UUID
 ) -> AsyncIterator[Sequence[DeliveryReport]]:
-    """Yield the message's reports from its first on; end when every recipient is final.
+    """Yield the message's reports from its first on that is kept; end when all is final.
 
     Raises MESSAGE_NOT_FOUND. An empty batch means only that the stream is alive.
     """
@@ -31,11 +31,14 @@ async def watch(
             raise not_found(f"message_id {message_id}")
         head = await read.head(link, tenant_id)
         past = await read.of_message(link, tenant_id, message_id)
+        standings = await read.standing(link, tenant_id, message_id)
     reports = [to_wire(report, head.log_id) for report in past]
     finals: dict[str, bool] = {}
     _note(finals, reports)
     for portion in portions(reports):
         yield portion
+    if all(one.event is not None for one in standings):
+        return  # also when reports have aged out
     start_at = Cursor(head.log_id, head.last_at.date(), head.last_offset)
     wanted_id = str(message_id)
     following = follow(

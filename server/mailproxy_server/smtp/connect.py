@@ -13,7 +13,9 @@ from typing import cast
 import aiosmtplib
 
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
+from mailproxy_server.smtp.auth import authenticate
 from mailproxy_server.smtp.faults import EXPECTED, answer_of, tls_fault
+from mailproxy_server.smtp.oauth import TokenSource
 from mailproxy_server.smtp.offer import read_offer
 from mailproxy_server.smtp.relay import Relay, Timeouts, Tls
 from mailproxy_server.smtp.replies import make_reply
@@ -22,11 +24,14 @@ from mailproxy_server.smtp.wire import Wire
 
 
 class Opening:
-    """One attempt to open a session; `exchanges` says how it went."""
+    """One attempt to open a session; `exchanges` says how it went. `tokens` are for XOAUTH2."""
 
-    def __init__(self, relay: Relay, timeouts: Timeouts, started: float):
+    def __init__(
+        self, relay: Relay, timeouts: Timeouts, started: float, tokens: TokenSource | None = None
+    ):
         self.exchanges: list[Exchange] = []
         self._relay = relay
+        self._tokens = tokens
         self._timeouts = timeouts
         self._started = started
         self._loop = asyncio.get_running_loop()
@@ -68,7 +73,12 @@ class Opening:
             return False
         if self._relay.tls is Tls.STARTTLS and not await self._starttls(context):
             return False
-        return not self._relay.username or await self._auth()
+        if not self._relay.username:
+            return True
+        accepted = False
+        async for command, answer in authenticate(client, self._relay, self._tokens):
+            accepted = self._note(Stage.AUTH, command, answer)
+        return accepted
 
     async def _ehlo(self) -> bool:
         return await self._step(Stage.EHLO, f"EHLO {self._relay.ehlo_name}", self._client.ehlo())
@@ -105,24 +115,6 @@ class Opening:
         if isinstance(answer, Reply) and answer.code == 220 and not wire.quiet:
             return Fault(FaultKind.PROTOCOL, "clear text followed the 220 of STARTTLS")
         return answer
-
-    async def _auth(self) -> bool:
-        client, relay = self._client, self._relay
-        offered = [name for name in ("plain", "login") if name in client.server_auth_methods]
-        if not offered:
-            words = " ".join(client.server_auth_methods).upper() or "none"
-            fault = Fault(FaultKind.AUTH, f"AUTH PLAIN or LOGIN is needed; offered: {words}")
-            return self._note(Stage.AUTH, "AUTH", fault)
-        for name in offered:
-            say = client.auth_plain if name == "plain" else client.auth_login
-            if await self._step(
-                Stage.AUTH, f"AUTH {name.upper()}", say(relay.username, relay.password)
-            ):
-                return True
-            answer = self.exchanges[-1].answer
-            if not (isinstance(answer, Reply) and answer.code == 504):
-                return False
-        return False
 
     async def _step(
         self, stage: Stage, command: str, doing: Awaitable[aiosmtplib.SMTPResponse]

@@ -15,6 +15,7 @@ from mailproxy_server.mail.transcript import Exchange, Transcript
 from mailproxy_server.smtp.commands import Needs, plan
 from mailproxy_server.smtp.connect import Opening
 from mailproxy_server.smtp.lineup import Lineup
+from mailproxy_server.smtp.oauth import Renewed, TokenSource, forget
 from mailproxy_server.smtp.relay import Relay, Timeouts
 from mailproxy_server.smtp.session import Session
 from mailproxy_server.smtp.transaction import Permit, Transaction
@@ -50,9 +51,12 @@ class _Place:
 
 
 class Pool:
-    """Opens connections as they are needed, at most `relay.max_connections` at a time."""
+    """Opens connections as they are needed, at most `relay.max_connections` at a time.
 
-    def __init__(self, relay: Relay, *, timeouts: Timeouts | None = None):
+    `renewed` is told of refresh tokens that take the place of the relay's.
+    """
+
+    def __init__(self, relay: Relay, timeouts: Timeouts | None = None, renewed: Renewed = forget):
         self.relay = relay
         self._timeouts = timeouts or Timeouts()
         self._lineup: Lineup[Session] = Lineup(relay.max_connections, relay.idle_ttl)
@@ -60,6 +64,7 @@ class Pool:
         self._leaving: set[asyncio.Task[None]] = set()
         self._expiry: asyncio.TimerHandle | None = None
         self._trust = Trust(relay)
+        self._tokens = TokenSource(relay.oauth, renewed) if relay.oauth else None
         self._opened = 0
         self._closed = False
 
@@ -108,7 +113,8 @@ class Pool:
 
     async def verify(self) -> Verified:
         """Try the relay by a connection of its own, beside those of the pool."""
-        return await verify(self.relay, self._timeouts, await self._trust.context())
+        trust = await self._trust.context()
+        return await verify(self.relay, self._timeouts, trust, self._tokens)
 
     async def close(self) -> None:
         """Take leave of all connections at rest, no longer than QUIT may take; busy ones are
@@ -138,7 +144,7 @@ class Pool:
     async def _open(self, place: _Place, started: float) -> Opening:
         """Open a connection at this place; it has none afterwards where that failed."""
         place.session = None
-        opening = Opening(self.relay, self._timeouts, started)
+        opening = Opening(self.relay, self._timeouts, started, self._tokens)
         place.session = await opening.run(await self._trust.context())
         self._opened += place.session is not None
         return opening

@@ -1,6 +1,6 @@
 """What the pool is told of a relay: where it is, how to speak to it, and how long to wait.
 
-Plain data, checked by whoever makes it. A password is never in a repr.
+Plain data, checked by whoever makes it. No secret is ever in a repr.
 """
 
 from dataclasses import dataclass, field
@@ -18,11 +18,24 @@ class Tls(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class OauthGrant:
+    """How access tokens for XOAUTH2 are got (RFC 6749): by `refresh_token` where there is one
+    (section 6), else by client credentials (section 4.4)."""
+
+    token_url: str
+    client_id: str
+    scope: str = ""
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """One relay as one account uses it.
 
     `tls_ca_certificates` is PEM, trusted in place of the system's authorities when not
-    empty. An empty `username` means no AUTH. `max_messages_per_connection` 0 means no limit;
+    empty. An empty `username` means no AUTH; with `oauth` it authenticates by XOAUTH2 and not
+    by password. `max_messages_per_connection` 0 means no limit;
     `idle_ttl` is in seconds; `pipelining` False keeps to one command at a time.
     """
 
@@ -33,6 +46,7 @@ class Relay:
     tls_ca_certificates: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    oauth: OauthGrant | None = None
     ehlo_name: str = "localhost"
     max_connections: int = 10
     max_messages_per_connection: int = 0

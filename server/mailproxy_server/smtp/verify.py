@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mailproxy_server.mail.transcript import Exchange, Fault, Reply, Stage
 from mailproxy_server.smtp.connect import Opening
+from mailproxy_server.smtp.oauth import TokenSource
 from mailproxy_server.smtp.relay import Relay, Timeouts
 
 
@@ -30,10 +31,13 @@ class Verified:
 
 
 async def verify(
-    relay: Relay, timeouts: Timeouts, context: ssl.SSLContext | Fault | None
+    relay: Relay,
+    timeouts: Timeouts,
+    context: ssl.SSLContext | Fault | None,
+    tokens: TokenSource | None = None,
 ) -> Verified:
     """Open a connection, go as far as AUTH, and take leave."""
-    opening = Opening(relay, timeouts, asyncio.get_running_loop().time())
+    opening = Opening(relay, timeouts, asyncio.get_running_loop().time(), tokens)
     session = await opening.run(context)
     exchanges = opening.exchanges
     if session is None:

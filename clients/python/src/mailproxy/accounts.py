@@ -1,12 +1,36 @@
 """The fields of an account in plain Python, and the requests that they become. Pure."""
 
-from datetime import timedelta
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from mailproxy.limits import LimitLike, limits
 from mailproxy.v1 import account_pb2
-from mailproxy.values import duration, number
+from mailproxy.values import Length, duration, number
+
+
+class RetryFields(TypedDict, total=False):
+    """When to try again; what is left out has its default. Meaning and limits as in
+    `mailproxy.v1.RetryPolicy`."""
+
+    first_delay: Length
+    factor: float
+    max_delay: Length
+    jitter: float
+    max_attempts: int
+    max_age: Length
+
+
+class OauthFields(TypedDict, total=False):
+    """How to get access tokens; meaning as in `mailproxy.v1.OauthGrant`. Secrets that are left out
+    stay as they were, while token_url and client_id do."""
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    scope: str
 
 
 class AccountFields(TypedDict, total=False):
@@ -25,21 +49,64 @@ class AccountFields(TypedDict, total=False):
     max_connections: int
     max_recipients_per_transaction: int
     max_messages_per_connection: int
-    idle_ttl: timedelta
+    idle_ttl: Length
     disable_pipelining: bool
     is_default: bool
+    limits: Iterable[LimitLike]
+    """As ["30/min", "10000/day:messages"]; [] for none."""
+    limit_behavior: str | int
+    """"defer" (the default), "reject", or a `LimitBehavior`."""
+    rate_group: str
+    retry: RetryFields | None
+    """The whole policy; None for the default one."""
+    fallback_account_ids: Iterable[str]
+    failover_patience: Length
+    capture: bool
+    oauth: OauthFields | None
+    """None for none."""
 
 
 def to_account(account_id: str, fields: AccountFields, etag: str = "") -> account_pb2.Account:
     """Give the account with these fields."""
-    given = dict(cast(dict[str, Any], fields))
-    if unknown := given.keys() - AccountFields.__annotations__.keys():
-        raise TypeError(f"unknown fields of an account: {', '.join(sorted(unknown))}")
-    if "tls" in given:
-        given["tls"] = number(account_pb2.TlsMode, "TLS_MODE_", given["tls"], "account.tls")
-    if "idle_ttl" in given:
-        given["idle_ttl"] = duration(given["idle_ttl"])
+    given = dict(_known(cast(dict[str, Any], fields), AccountFields, "an account"))
+    for name, translate in _TRANSLATIONS.items():
+        if name in given:
+            given[name] = translate(given[name])
     return account_pb2.Account(account_id=account_id, etag=etag, **given)
+
+
+def _retry(fields: RetryFields | None) -> account_pb2.RetryPolicy | None:
+    if fields is None:
+        return None
+    lengths = {"first_delay", "max_delay", "max_age"}
+    given = {k: duration(v) if k in lengths else v for k, v in cast(dict[str, Any], fields).items()}
+    return account_pb2.RetryPolicy(**_known(given, RetryFields, "retry"))
+
+
+def _oauth(fields: OauthFields | None) -> account_pb2.OauthGrant | None:
+    if fields is None:
+        return None
+    given = _known(cast(dict[str, Any], fields), OauthFields, "oauth")
+    return account_pb2.OauthGrant(**given)
+
+
+def _known(given: dict[str, Any], fields: Any, what: str) -> dict[str, Any]:
+    if unknown := given.keys() - fields.__annotations__.keys():
+        raise TypeError(f"unknown fields of {what}: {', '.join(sorted(unknown))}")
+    return given
+
+
+_TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
+    "tls": lambda given: number(account_pb2.TlsMode, "TLS_MODE_", given, "account.tls"),
+    "limit_behavior": lambda given: number(
+        account_pb2.LimitBehavior, "LIMIT_BEHAVIOR_", given, "account.limit_behavior"
+    ),
+    "idle_ttl": duration,
+    "failover_patience": duration,
+    "limits": limits,
+    "retry": _retry,
+    "oauth": _oauth,
+}
 
 
 def creation(account_id: str, fields: AccountFields) -> account_pb2.ManageAccountRequest:

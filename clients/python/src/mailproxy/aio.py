@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Self, Unpack
 
-from mailproxy import accounts, environment
-from mailproxy.accounts import AccountFields
+from mailproxy import environment
+from mailproxy.aio_accounts import AsyncAccounts
 from mailproxy.aio_connection import AioConnection
 from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
@@ -15,10 +15,10 @@ from mailproxy.errors import MailProxyError
 from mailproxy.message import Message, to_request, to_request_or_error
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import AsyncSubmission
-from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2
+from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class AsyncMailProxyClient(AsyncControl):
+class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
     """A client of one server, for as many tasks as there are; close it, or use `async with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says
@@ -150,57 +150,6 @@ class AsyncMailProxyClient(AsyncControl):
         )
         return await self._connection.call(lambda s: s.messages.GetMessage, request, timeout)
 
-    async def create_account(
-        self, account_id: str, *, timeout: float | None = None, **fields: Unpack[AccountFields]
-    ) -> account_pb2.Account:
-        """Create an account."""
-        return await self._manage(accounts.creation(account_id, fields), timeout)
-
-    async def update_account(
-        self,
-        account_id: str,
-        *,
-        allow_missing: bool = False,
-        etag: str = "",
-        timeout: float | None = None,
-        **fields: Unpack[AccountFields],
-    ) -> account_pb2.Account:
-        """Change exactly the given fields; with `allow_missing`, create it if there is none."""
-        request = accounts.change(account_id, fields, allow_missing=allow_missing, etag=etag)
-        return await self._manage(request, timeout)
-
-    async def delete_account(
-        self, account_id: str, *, force: bool = False, etag: str = "", timeout: float | None = None
-    ) -> account_pb2.Account:
-        """Delete an account and give its last state; with `force`, fail what is queued for it."""
-        return await self._manage(accounts.deletion(account_id, force=force, etag=etag), timeout)
-
-    async def get_account(
-        self, account_id: str = "", *, timeout: float | None = None
-    ) -> account_pb2.Account:
-        """Read an account, or the default one."""
-        request = account_pb2.GetAccountRequest(account_id=account_id)
-        response = await self._connection.call(lambda s: s.accounts.GetAccount, request, timeout)
-        return response.account
-
-    async def list_accounts(self, *, timeout: float | None = None) -> list[account_pb2.Account]:
-        """Read all accounts, by account_id."""
-        request = account_pb2.ListAccountsRequest()
-        found: list[account_pb2.Account] = []
-        while True:
-            page = await self._connection.call(lambda s: s.accounts.ListAccounts, request, timeout)
-            found.extend(page.accounts)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
-
-    async def verify_account(
-        self, account_id: str, *, timeout: float | None = 60.0
-    ) -> account_pb2.VerifyAccountResponse:
-        """Let the server connect to the account's relay, log in and hang up."""
-        request = account_pb2.VerifyAccountRequest(account_id=account_id)
-        return await self._connection.call(lambda s: s.accounts.VerifyAccount, request, timeout)
-
     async def run_now(
         self,
         *,
@@ -228,11 +177,3 @@ class AsyncMailProxyClient(AsyncControl):
         """Count what waits, by account, and name the dispatchers."""
         request = queue_pb2.GetQueueStatusRequest(account_id=account)
         return await self._connection.call(lambda s: s.queue.GetQueueStatus, request, timeout)
-
-    async def _manage(
-        self, request: account_pb2.ManageAccountRequest, timeout: float | None
-    ) -> account_pb2.Account:
-        response = await self._connection.call(
-            lambda s: s.accounts.ManageAccount, request, timeout, accounts.repeatable(request)
-        )
-        return response.account

@@ -4,21 +4,21 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Self, Unpack
 
-from mailproxy import accounts, environment
-from mailproxy.accounts import AccountFields
+from mailproxy import environment
 from mailproxy.channel import Tls
 from mailproxy.errors import MailProxyError
 from mailproxy.message import Message, to_request, to_request_or_error
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import Submission
+from mailproxy.sync_accounts import Accounts
 from mailproxy.sync_connection import SyncConnection
 from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 from mailproxy.sync_submitting import SyncSubmitting
-from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2, queue_pb2
+from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class MailProxyClient(Control):
+class MailProxyClient(Control, Accounts):
     """A client of one server, for as many threads as there are; close it, or use `with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says
@@ -149,57 +149,6 @@ class MailProxyClient(Control):
         )
         return self._connection.call(lambda s: s.messages.GetMessage, request, timeout)
 
-    def create_account(
-        self, account_id: str, *, timeout: float | None = None, **fields: Unpack[AccountFields]
-    ) -> account_pb2.Account:
-        """Create an account."""
-        return self._manage(accounts.creation(account_id, fields), timeout)
-
-    def update_account(
-        self,
-        account_id: str,
-        *,
-        allow_missing: bool = False,
-        etag: str = "",
-        timeout: float | None = None,
-        **fields: Unpack[AccountFields],
-    ) -> account_pb2.Account:
-        """Change exactly the given fields; with `allow_missing`, create it if there is none."""
-        request = accounts.change(account_id, fields, allow_missing=allow_missing, etag=etag)
-        return self._manage(request, timeout)
-
-    def delete_account(
-        self, account_id: str, *, force: bool = False, etag: str = "", timeout: float | None = None
-    ) -> account_pb2.Account:
-        """Delete an account and give its last state; with `force`, fail what is queued for it."""
-        return self._manage(accounts.deletion(account_id, force=force, etag=etag), timeout)
-
-    def get_account(
-        self, account_id: str = "", *, timeout: float | None = None
-    ) -> account_pb2.Account:
-        """Read an account, or the default one."""
-        request = account_pb2.GetAccountRequest(account_id=account_id)
-        response = self._connection.call(lambda s: s.accounts.GetAccount, request, timeout)
-        return response.account
-
-    def list_accounts(self, *, timeout: float | None = None) -> list[account_pb2.Account]:
-        """Read all accounts, by account_id."""
-        request = account_pb2.ListAccountsRequest()
-        found: list[account_pb2.Account] = []
-        while True:
-            page = self._connection.call(lambda s: s.accounts.ListAccounts, request, timeout)
-            found.extend(page.accounts)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
-
-    def verify_account(
-        self, account_id: str, *, timeout: float | None = 60.0
-    ) -> account_pb2.VerifyAccountResponse:
-        """Let the server connect to the account's relay, log in and hang up."""
-        request = account_pb2.VerifyAccountRequest(account_id=account_id)
-        return self._connection.call(lambda s: s.accounts.VerifyAccount, request, timeout)
-
     def run_now(
         self,
         *,
@@ -227,11 +176,3 @@ class MailProxyClient(Control):
         """Count what waits, by account, and name the dispatchers."""
         request = queue_pb2.GetQueueStatusRequest(account_id=account)
         return self._connection.call(lambda s: s.queue.GetQueueStatus, request, timeout)
-
-    def _manage(
-        self, request: account_pb2.ManageAccountRequest, timeout: float | None
-    ) -> account_pb2.Account:
-        response = self._connection.call(
-            lambda s: s.accounts.ManageAccount, request, timeout, accounts.repeatable(request)
-        )
-        return response.account

@@ -19,6 +19,9 @@ MailboxLike: TypeAlias = str | message_pb2.Mailbox
 Mailboxes: TypeAlias = MailboxLike | Iterable[MailboxLike]
 """One mailbox, or several; a string is always one."""
 
+Length: TypeAlias = timedelta | float
+"""A length of time; a number is one of seconds."""
+
 _NAMED = re.compile(
     r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^<]*?))\s*<(?P<address>.*)>\s*\Z', re.DOTALL
 )
@@ -52,10 +55,10 @@ def timestamp(when: datetime, field: str) -> Timestamp:
     return stamp
 
 
-def duration(length: timedelta) -> Duration:
+def duration(length: Length) -> Duration:
     """Give a Duration."""
     value = Duration()
-    value.FromTimedelta(length)
+    value.FromTimedelta(length if isinstance(length, timedelta) else timedelta(seconds=length))
     return value
 
 

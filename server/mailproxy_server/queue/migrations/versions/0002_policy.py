@@ -75,6 +75,19 @@ CREATE TABLE mailproxy.pauses (
 );
 COMMENT ON TABLE mailproxy.pauses IS
     'of an account ('''' any) and of labels ({} any); one without labels rewrites no delivery';
+
+CREATE TABLE mailproxy.pause_changes (
+    tenant_id  uuid NOT NULL,
+    account_id text NOT NULL,
+    labels     jsonb NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    looked_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, account_id, labels)
+);
+COMMENT ON TABLE mailproxy.pause_changes IS
+    'pauses of labels that began or ended, and that deliveries may not have followed yet';
+COMMENT ON COLUMN mailproxy.pause_changes.looked_at IS
+    'when somebody began to see to it; who moves it on does';
 """
 
 QUEUE = """
@@ -87,10 +100,12 @@ ALTER TABLE mailproxy.deliveries
     ADD fallback_no smallint NOT NULL DEFAULT 0,
     ADD claimed_at timestamptz,
     ADD expire_at timestamptz,
-    ADD round_at timestamptz;
+    ADD round_at timestamptz,
+    ADD send_at timestamptz;
 UPDATE mailproxy.deliveries d SET expire_at = m.expire_at FROM mailproxy.messages m
     WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id AND m.expire_at IS NOT NULL;
-COMMENT ON COLUMN mailproxy.deliveries.held IS 'a pause of labels keeps it from being claimed';
+COMMENT ON COLUMN mailproxy.deliveries.held IS
+    'a pause of labels keeps it from being claimed, once it is queued';
 COMMENT ON COLUMN mailproxy.deliveries.marked IS
     'at most once, and its final dot may have left: whoever finds it so never sends it again';
 COMMENT ON COLUMN mailproxy.deliveries.spared IS
@@ -100,11 +115,14 @@ COMMENT ON COLUMN mailproxy.deliveries.fallback_no IS
 COMMENT ON COLUMN mailproxy.deliveries.claimed_at IS 'of the newest claim; its reservation''s time';
 COMMENT ON COLUMN mailproxy.deliveries.round_at IS
     'when a RetryMessage began its round anew; null in the first round';
+COMMENT ON COLUMN mailproxy.deliveries.send_at IS
+    'what RescheduleMessage made due_at; while they are the same it waits for no retry';
 DROP INDEX mailproxy.deliveries_due;
 CREATE INDEX deliveries_due ON mailproxy.deliveries
     (tenant_id, account_id, priority, due_at, message_id, recipient_no)
     WHERE worker_id IS NULL AND NOT held;
-CREATE INDEX deliveries_held ON mailproxy.deliveries (tenant_id, account_id) WHERE held;
+CREATE INDEX deliveries_held ON mailproxy.deliveries (tenant_id, message_id, recipient_no)
+    WHERE held;
 CREATE INDEX deliveries_expire ON mailproxy.deliveries (expire_at) WHERE expire_at IS NOT NULL;
 CREATE INDEX deliveries_cancel ON mailproxy.deliveries (tenant_id) WHERE cancel_requested;
 """

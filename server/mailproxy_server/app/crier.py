@@ -1,0 +1,50 @@
+"""Tells others what a dispatcher has done: by notification, and by the log."""
+
+from collections.abc import Callable, Collection, Sequence
+from uuid import UUID
+
+import structlog
+
+from mailproxy_server.dispatcher.relays import Key
+from mailproxy_server.queue import wake
+from mailproxy_server.queue.settle import Settlement
+
+log = structlog.get_logger()
+
+
+class Crier:
+    """Rings the bell; `settled` is told of every batch of outcomes as well."""
+
+    def __init__(self, bell: wake.Bell, settled: Callable[[Sequence[Settlement]], None]) -> None:
+        self._bell = bell
+        self._settled = settled
+
+    def settled(self, batch: Sequence[Settlement], lost: int = 0) -> None:
+        """Outcomes were written; `lost` of them came after the lease was lost."""
+        self._bell.ring(wake.REPORTS, {str(each.claimed.tenant_id) for each in batch})
+        self._settled(batch)
+        if lost:
+            log.warning("settlements came after the lease was lost", count=lost)
+
+    def rescued(self, batch: Sequence[Settlement]) -> None:
+        """What a dead dispatcher held was brought back."""
+        log.warning("deliveries of a dead dispatcher were brought back", count=len(batch))
+        self.settled(batch)
+
+    def changed(self, key: Key) -> None:
+        """An account's breaker or throttle has changed."""
+        log.warning("an account's relay fares otherwise than before", account=key[1])
+        self._bell.ring(wake.ACCOUNTS, [f"{key[0]}/{key[1]}"])
+        self._bell.ring(wake.REPORTS, [str(key[0])])
+
+    def moved(self, accounts: Collection[str], tenants: Collection[str]) -> None:
+        """Rows of the outbox were queued for these accounts, or refused to these tenants."""
+        if accounts:
+            self._bell.ring(wake.DUE, accounts)
+        if tenants:
+            self._bell.ring(wake.REPORTS, tenants)
+
+    @staticmethod
+    def bug(message_id: UUID, error: Exception) -> None:
+        """A message could not be attempted, by a fault of ours."""
+        log.error("a message could not be attempted", message_id=str(message_id), exc_info=error)
