@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
     """Seconds that one statement may take in the database."""
 
-    retention_report_days: int = Field(default=30, ge=1, le=3650)
+    retention_report_days: int = Field(default=30, ge=7, le=3650)
     """Days that delivery reports are kept; longer while a message as old as they is under way."""
 
     retention_message_days: int = Field(default=30, ge=7, le=3650)

@@ -26,7 +26,7 @@ from tests.support.postgres import open_folder
 
 ROUNDS = 24
 KEPT = 7
-"""Days; the least that the settings permit."""
+"""Days."""
 MESSAGES = 10_000
 BATCHES = 10
 ROUND_SECONDS = 3.0

@@ -24,6 +24,8 @@ from tests.support.queue import Queue, until_one_waits
 
 HOUR = timedelta(hours=1)
 FULL, GONE = b"content", b""
+HEEDLESS = "SELECT ctid FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = ANY($2)"
+"""Locks nothing."""
 
 
 async def step(
@@ -125,7 +127,20 @@ async def test_a_message_that_is_being_requeued_keeps_its_content(mail_queue: Qu
 
 async def test_control_without_the_lock_it_is_lost(mail_queue: Queue) -> None:
     """The one statement waits for the row, and still judges by what was before it waited."""
-    assert await _emptied_while_requeued(mail_queue, "SELECT $1::uuid, $2::uuid[]") == GONE
+    assert await _emptied_while_requeued(mail_queue, HEEDLESS) == GONE
+
+
+async def test_a_message_that_was_changed_while_it_was_waited_for_is_emptied(
+    mail_queue: Queue,
+) -> None:
+    message_id = await finish(mail_queue, 0 * DAY)
+    async with mail_queue.pool.acquire() as link:
+        async with link.transaction():
+            await link.execute("UPDATE mailproxy.messages SET expire_at = now()")
+            emptied = asyncio.create_task(step(mail_queue))
+            await until_one_waits(mail_queue)
+        assert await emptied == (1, False)
+    assert await content_of(mail_queue, message_id) == GONE
 
 
 async def test_at_once_is_within_seconds_by_the_custodians_of_two_replicas(

@@ -68,7 +68,7 @@ async def test_a_dispatcher_removes_what_is_over_by_its_settings(front: Front) -
         await report(queue)
         left = "SELECT count(*) FROM mailproxy.messages WHERE octet_length(content) > 0"
         async with (
-            dispatching(front, retention_report_days=1, retention_content_hours=0),
+            dispatching(front, retention_report_days=7, retention_content_hours=0),
             asyncio.timeout(20),
         ):
             while await queue.count("report_log") > 1 or await front.link.fetchval(left) > 1:

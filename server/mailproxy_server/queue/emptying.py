@@ -35,20 +35,21 @@ ORDER BY r.log_offset
 """  # noqa: S608 - no input is in the text
 
 LOCK = """
-SELECT message_id FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = ANY($2)
-ORDER BY message_id FOR NO KEY UPDATE
+SELECT held.ctid FROM unnest($2::uuid[]) AS given(message_id) CROSS JOIN LATERAL (
+    SELECT ctid FROM mailproxy.messages m
+    WHERE m.tenant_id = $1 AND m.message_id = given.message_id FOR NO KEY UPDATE) held
 """
 
 _EMPTY = f"""
 UPDATE mailproxy.messages m SET content = ''
-WHERE tenant_id = $1 AND message_id = ANY($2)
+WHERE ctid = ANY($2::tid[]) AND tenant_id = $1
   AND NOT EXISTS (SELECT 1 FROM mailproxy.deliveries d
       WHERE d.tenant_id = $1 AND d.message_id = m.message_id OFFSET 0)
   AND NOT EXISTS (SELECT 1 FROM mailproxy.report_log r
       WHERE r.tenant_id = $1 AND r.message_id = m.message_id AND r.reported_at > $3
         AND r.event = ANY({_FINAL}) OFFSET 0)
 """  # noqa: S608 - no input is in the text
-"""OFFSET 0 keeps each a look-up by key; see `purge`."""
+"""By what `purge` says of ctid and OFFSET 0."""
 
 _ON = """
 UPDATE mailproxy.retention SET emptied_offset = $2, emptied_at = $3 WHERE tenant_id = $1
@@ -80,8 +81,8 @@ async def empty(
         step = rows[: within(OCTETS, (row[3] or 0 for row in rows))]
         gone = 0
         if ids := sorted({row[2] for row in step if row[3]}):
-            await link.execute(lock, tenant_id, ids)
-            status = await link.execute(_EMPTY, tenant_id, ids, mine[2])
+            locked = [row[0] for row in await link.fetch(lock, tenant_id, ids)]
+            status = await link.execute(_EMPTY, tenant_id, locked, mine[2])
             gone = int(status.rpartition(" ")[2])
         if step:
             await link.execute(_ON, tenant_id, step[-1][0], step[-1][1])

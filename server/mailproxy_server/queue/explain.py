@@ -15,8 +15,11 @@ BACKLOG_MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One recipient that is not final. `ahead` of it are those of its account that are due and
-    go first, counted up to AHEAD_MOST."""
+    """One recipient that is not final.
+
+    `attempts` is 0 while it waits for its send_time. `ahead` of it are those of its account that
+    are due and go first, counted up to AHEAD_MOST.
+    """
 
     recipient_no: int
     recipient: str
@@ -48,7 +51,8 @@ class Speed:
 
 
 _WAITING = """
-SELECT d.recipient_no, d.recipient, d.account_id, d.due_at, d.attempts + d.spared,
+SELECT d.recipient_no, d.recipient, d.account_id, d.due_at,
+       CASE WHEN d.due_at IS NOT DISTINCT FROM d.send_at THEN 0 ELSE d.attempts + d.spared END,
        d.worker_id IS NOT NULL, d.held, (
            SELECT count(*) FROM (
                SELECT 1 FROM (VALUES (10::smallint), (20::smallint), (30::smallint), (40::smallint)

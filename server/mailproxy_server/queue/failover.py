@@ -23,7 +23,11 @@ WITH due AS MATERIALIZED (
         ORDER BY due_at, message_id, recipient_no LIMIT $4 FOR UPDATE SKIP LOCKED
     ) d LIMIT $4
 ), goal AS MATERIALIZED (
-    SELECT due.tenant_id, due.message_id, due.recipient_no, fallback.account_id, fallback.no
+    SELECT due.tenant_id, due.message_id, due.recipient_no, fallback.account_id, fallback.no,
+           m.labels IS NOT NULL AND EXISTS (
+             SELECT 1 FROM mailproxy.pauses p
+             WHERE p.tenant_id = $1 AND p.account_id IN ('', fallback.account_id)
+               AND p.labels <> '{}' AND m.labels @> p.labels) AS held
     FROM due
     JOIN mailproxy.messages m ON m.tenant_id = due.tenant_id AND m.message_id = due.message_id
     JOIN mailproxy.accounts home
@@ -40,7 +44,8 @@ WITH due AS MATERIALIZED (
         ORDER BY listed.no LIMIT 1
     ) fallback
 )
-UPDATE mailproxy.deliveries d SET account_id = goal.account_id, fallback_no = goal.no
+UPDATE mailproxy.deliveries d
+SET account_id = goal.account_id, fallback_no = goal.no, held = goal.held
 FROM goal WHERE d.tenant_id = goal.tenant_id AND d.message_id = goal.message_id
   AND d.recipient_no = goal.recipient_no
 RETURNING d.account_id

@@ -46,18 +46,23 @@ SELECT message_id, octets, {over} FROM page m ORDER BY message_id
 """
 
 _LOCK = """
-SELECT message_id FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = ANY($2)
-ORDER BY message_id FOR UPDATE SKIP LOCKED
+SELECT held.ctid FROM unnest($2::uuid[]) AS given(message_id) CROSS JOIN LATERAL (
+    SELECT ctid FROM mailproxy.messages m
+    WHERE m.tenant_id = $1 AND m.message_id = given.message_id FOR UPDATE SKIP LOCKED) held
 """
+"""A look-up by key for each, as `= ANY` is not before PostgreSQL 17. A row's place (ctid) stays
+what it is while the row is locked."""
 
 _REMOVE = """
 WITH gone AS (
-    DELETE FROM mailproxy.messages m WHERE tenant_id = $1 AND message_id = ANY($2) AND {over}
+    DELETE FROM mailproxy.messages m WHERE ctid = ANY($2::tid[]) AND tenant_id = $1 AND {over}
     RETURNING message_id, request_id
 ), forgotten AS (
-    DELETE FROM mailproxy.requests
-    WHERE tenant_id = $1 AND request_id = ANY(ARRAY(SELECT request_id FROM gone))
-      AND message_id = ANY(ARRAY(SELECT message_id FROM gone))
+    DELETE FROM mailproxy.requests WHERE ctid = ANY(ARRAY(
+        SELECT asked.ctid FROM gone CROSS JOIN LATERAL (
+            SELECT ctid FROM mailproxy.requests q
+            WHERE q.tenant_id = $1 AND q.request_id = gone.request_id
+              AND q.message_id = gone.message_id LIMIT 1) asked))
 )
 SELECT count(*) FROM gone
 """
