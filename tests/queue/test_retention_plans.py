@@ -16,7 +16,7 @@ LAST = UUID(int=2**128 - 1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 STATEMENTS = {
     "lock": (purge._LOCK, ([LAST],)),
-    "lock for contents": (emptying.LOCK, ([LAST],)),
+    "lock for contents": (emptying._LOCK, ([LAST],)),
     "look": (purge._LOOK.format(over=purge.OVER), (UUID(int=0), LAST, 500)),
     "remove": (purge._REMOVE.format(over=purge.OVER), ([(0, 1)],)),
     "look for contents": (emptying._LOOK, (0, LONG_AGO, datetime.now(UTC), 500)),
@@ -45,7 +45,8 @@ def unkeyed(found: list[dict[str, Any]]) -> list[str]:
 def _read(node: dict[str, Any]) -> str | None:
     """Give the table that a node reads, or that it sorts what it reads of."""
     if node["Node Type"] == "Sort":
-        return next((_read(each) for each in nodes(node) if each is not node and _read(each)), None)
+        (below,) = (each for each in node["Plans"] if each["Parent Relationship"] == "Outer")
+        return None if below["Node Type"] == "CTE Scan" else "what is sorted"
     return node.get("Relation Name") if node["Node Type"].endswith("Scan") else None
 
 

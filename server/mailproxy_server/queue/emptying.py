@@ -34,7 +34,7 @@ LEFT JOIN LATERAL (SELECT octet_length(content) AS octets FROM mailproxy.message
 ORDER BY r.log_offset
 """  # noqa: S608 - no input is in the text
 
-LOCK = """
+_LOCK = """
 SELECT held.ctid FROM unnest($2::uuid[]) AS given(message_id) CROSS JOIN LATERAL (
     SELECT ctid FROM mailproxy.messages m
     WHERE m.tenant_id = $1 AND m.message_id = given.message_id FOR NO KEY UPDATE) held
@@ -61,9 +61,7 @@ async def behind(link: Connection) -> list[UUID]:
     return [row[0] for row in await link.fetch(_BEHIND)]
 
 
-async def empty(
-    link: Connection, tenant_id: UUID, kept_seconds: float, lock: str = LOCK
-) -> tuple[int, bool]:
+async def empty(link: Connection, tenant_id: UUID, kept_seconds: float) -> tuple[int, bool]:
     """Take one step through the reports older than `kept_seconds`; give how many contents went,
     and whether there may be more.
 
@@ -81,7 +79,7 @@ async def empty(
         step = rows[: within(OCTETS, (row[3] or 0 for row in rows))]
         gone = 0
         if ids := sorted({row[2] for row in step if row[3]}):
-            locked = [row[0] for row in await link.fetch(lock, tenant_id, ids)]
+            locked = [row[0] for row in await link.fetch(_LOCK, tenant_id, ids)]
             status = await link.execute(_EMPTY, tenant_id, locked, mine[2])
             gone = int(status.rpartition(" ")[2])
         if step:
