@@ -10,14 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import isolation, latency, pairs, retention, throughput
+from tests.bench import isolation, latency, pairs, retention, scale, throughput
 from tests.bench.processes import BenchError
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", choices=("throughput", "latency", "isolation", "retention"))
+    parser.add_argument(
+        "what", choices=("throughput", "latency", "isolation", "retention", "scale")
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file, - for stdout")
     parser.add_argument("--messages", type=int, default=5_000)
     parser.add_argument("--long", type=int, default=60_000, help="messages in one go; 0: none")
@@ -40,6 +42,8 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, object]:
     python = Path(sys.executable)
     if options.what == "retention":
         return retention.measure()
+    if options.what == "scale":
+        return scale.measure(scratch)
     if options.what == "isolation":
         return isolation.measure(python, scratch)
     if options.what == "latency":
