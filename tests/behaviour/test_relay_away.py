@@ -34,6 +34,15 @@ async def _submit_all(client: AsyncMailProxyClient) -> list[str]:
     return ids
 
 
+async def _peak(sinkhole: Sinkhole) -> int:
+    """Watch until all have come; give the most connections that were open at a time."""
+    peak = 1
+    while sinkhole.dots < WAITING:
+        peak = max(peak, len(sinkhole.open))
+        await asyncio.sleep(0.005)
+    return peak
+
+
 @pytest.mark.timeout(240)
 async def test_nothing_is_lost_no_herd_comes_and_the_order_is_kept(
     data_dir: Path, database_url: str
@@ -64,15 +73,15 @@ async def test_nothing_is_lost_no_herd_comes_and_the_order_is_kept(
         assert len(sinkhole.open) == len(sinkhole.versions) == 1, "one probe, and nobody beside it"
         sinkhole.answers = lambda verb, port: ORDINARY
         sinkhole.release()
-        peak = 1
-        while sinkhole.dots < WAITING:
-            peak = max(peak, len(sinkhole.open))
-            await asyncio.sleep(0.005)
-        assert peak <= CONNECTIONS
+        assert await _peak(sinkhole) <= CONNECTIONS
         await eventually(lambda: len(reports) == WAITING + 2, "all are reported", seconds=60)
         following.cancel()
         await asyncio.wait([following])
     sinkhole.stop()
+    _judge(reports, sent, list(sinkhole.versions))
+
+
+def _judge(reports: list[DeliveryReport], sent: list[str], came: list[str]) -> None:
     events = Counter(report.event for report in reports)
     assert events == {
         ReportEvent.REPORT_EVENT_BREAKER_OPENED: 1,
@@ -81,6 +90,5 @@ async def test_nothing_is_lost_no_herd_comes_and_the_order_is_kept(
     }
     assert {r.attempt for r in reports if r.event == ReportEvent.REPORT_EVENT_SENT} == {1}
     place = {message_id: number for number, message_id in enumerate(sent)}
-    came = [place[message_id] for message_id in sinkhole.versions]
-    late = max(number - at for at, number in enumerate(came))
+    late = max(place[message_id] - at for at, message_id in enumerate(came))
     assert late <= CALLERS + 4 * CONNECTIONS, "but for what goes at the same time"

@@ -119,7 +119,7 @@ def measure(scratch: Path) -> dict[str, object]:
 async def _measure(scratch: Path) -> dict[str, object]:
     folder = scratch / "scale"
     folder.mkdir(mode=0o711)
-    embedded = Embedded(prepare(folder), tuning=TUNING | _FAST)
+    embedded = Embedded(prepare(folder), tuning={**TUNING, **_FAST})
     await embedded.start()
     try:
         rows = due(LIMIT, datetime.now(UTC))
