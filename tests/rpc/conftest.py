@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.postgres import Cluster
 from tests.support.served import Front, front_on
+from tests.support.shops_database import Shop, database_of_a_shop
 
 
 @pytest.fixture
@@ -13,4 +15,11 @@ async def front(database_url: str) -> AsyncIterator[Front]:
     async with front_on(database_url) as one:
         await one.first.make_account()
         await one.other.make_account()
+        yield one
+
+
+@pytest.fixture
+async def shop(postgres: Cluster) -> AsyncIterator[Shop]:
+    """An application's own database with an outbox."""
+    async with database_of_a_shop(postgres) as one:
         yield one

@@ -2,51 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TypeAlias
 
-import asyncpg
-import pytest
 from mailproxy import AsyncMailProxyClient
 from mailproxy_server.cli.relaying import Relay
-from mailproxy_server.queue import migrations
 
-from tests.support.postgres import Cluster
+from tests.support.eventually import eventually
+from tests.support.outbox_desk import EMAIL
 from tests.support.served import TOKEN, Front
-
-EMAIL = {
-    "composed": {
-        "from_address": {"address": "shop@a.test"},
-        "to": [{"address": "ann@b.test"}],
-        "text_body": "Thank you.",
-    }
-}
-Link: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from tests.support.shops_database import Shop, put_in
 
 
-@pytest.fixture
-async def shop(postgres: Cluster) -> AsyncIterator[tuple[str, Link]]:
-    """Another database, with an outbox made by the SQL that `mailproxy outbox sql` prints."""
-    url = await asyncio.to_thread(postgres.make_database, migrated=False)
-    link = await asyncpg.connect(url)
-    outbox = Path(migrations.__file__).with_name("outbox.sql").read_text()
-    await link.execute(f"CREATE SCHEMA mailproxy; {outbox}")
-    yield url, link
-    await link.close()
-    await asyncio.to_thread(postgres.drop_database, url)
-
-
-async def put_in(link: Link, count: int, email: object = EMAIL, **request: str) -> None:
-    for _ in range(count):
-        await link.execute(
-            "SELECT mailproxy.submit($1::json, $2)", json.dumps(email), request.get("request_id")
-        )
-
-
-async def test_all_is_moved_once_by_relays_side_by_side(
-    front: Front, shop: tuple[str, Link]
-) -> None:
+async def test_all_is_moved_once_by_relays_side_by_side(front: Front, shop: Shop) -> None:
     url, link = shop
     await put_in(link, 500)
     said: list[str] = []
@@ -58,21 +24,19 @@ async def test_all_is_moved_once_by_relays_side_by_side(
     assert said
 
 
-async def test_what_was_submitted_and_not_removed_is_queued_once(
-    front: Front, shop: tuple[str, Link]
-) -> None:
+async def test_what_was_submitted_and_not_removed_is_queued_once(front: Front, shop: Shop) -> None:
     url, link = shop
     await put_in(link, 20)
-    rows = await link.fetch("SELECT outbox_id FROM mailproxy.outbox")
+    rows = await link.fetch("SELECT outbox_id, created_at FROM mailproxy.outbox")
     async with AsyncMailProxyClient(front.address, TOKEN) as client:
         relay = Relay(url, client, "shop", lambda _: None)
         assert await relay.once()
         # As after a kill between the server's answer and the commit here: the rows are back.
         for row in rows:
             await link.execute(
-                """INSERT INTO mailproxy.outbox (outbox_id, email) OVERRIDING SYSTEM VALUE
-                   VALUES ($1, $2)""",
-                row["outbox_id"],
+                """INSERT INTO mailproxy.outbox (outbox_id, created_at, email)
+                   OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3)""",
+                *row,
                 json.dumps(EMAIL),
             )
         assert await relay.once()
@@ -80,7 +44,7 @@ async def test_what_was_submitted_and_not_removed_is_queued_once(
 
 
 async def test_a_refused_row_stays_with_what_is_wrong_and_stops_nothing(
-    front: Front, shop: tuple[str, Link]
+    front: Front, shop: Shop
 ) -> None:
     url, link = shop
     await put_in(link, 1, {"composed": {"colour": "red"}})
@@ -90,11 +54,14 @@ async def test_a_refused_row_stays_with_what_is_wrong_and_stops_nothing(
         assert await Relay(url, client, "shop", lambda _: None).once()
     assert (await front.rows())["messages"] == 2
     refused = await link.fetch("SELECT field, error FROM mailproxy.outbox ORDER BY outbox_id")
-    assert [row["field"] for row in refused] == ["email", "email.composed.to[0].address"]
+    assert [row["field"] for row in refused] == [
+        "email.composed.colour",
+        "email.composed.to[0].address",
+    ]
     assert all(row["error"] for row in refused)
 
 
-async def test_one_that_follows_hears_of_a_commit(front: Front, shop: tuple[str, Link]) -> None:
+async def test_one_that_follows_hears_of_a_commit(front: Front, shop: Shop) -> None:
     url, link = shop
     async with AsyncMailProxyClient(front.address, TOKEN) as client:
         following = asyncio.create_task(Relay(url, client, "shop", lambda _: None).run())
@@ -104,3 +71,65 @@ async def test_one_that_follows_hears_of_a_commit(front: Front, shop: tuple[str,
                 await asyncio.sleep(0.05)
         following.cancel()
         await asyncio.wait([following])
+
+
+async def test_a_table_that_was_made_again_counts_anew_and_loses_nothing(
+    front: Front, shop: Shop
+) -> None:
+    url, link = shop
+    async with AsyncMailProxyClient(front.address, TOKEN) as client:
+        for _ in range(2):
+            await put_in(link, 3)
+            assert await Relay(url, client, "shop", lambda _: None).once()
+            await link.execute("TRUNCATE mailproxy.outbox RESTART IDENTITY")
+    assert (await front.rows())["messages"] == 6
+
+
+async def test_hostile_rows_end_refused_and_the_relay_goes_on(front: Front, shop: Shop) -> None:
+    url, link = shop
+    for text in ('{"a\\u0000b": 1}', '{"\\ud800": 1}', "[" * 3000 + "]" * 3000, "7"):
+        await link.execute("SELECT mailproxy.submit($1::text::json)", text)
+    await put_in(link, 1, request_id="x" * 200)
+    await put_in(link, 1)
+    async with AsyncMailProxyClient(front.address, TOKEN) as client:
+        assert await Relay(url, client, "shop", lambda _: None).once()
+    fields = await link.fetch("SELECT field FROM mailproxy.outbox ORDER BY outbox_id")
+    assert [row[0] for row in fields] == [
+        'email."a\\u0000b"', 'email."\\ud800"', "email", "email", "request_id",
+    ]  # fmt: skip
+    assert (await front.rows())["messages"] == 1
+
+
+async def test_it_goes_on_when_its_database_was_away(front: Front, shop: Shop) -> None:
+    url, link = shop
+    said: list[str] = []
+    async with AsyncMailProxyClient(front.address, TOKEN) as client:
+        following = asyncio.create_task(Relay(url, client, "shop", said.append).run())
+        await put_in(link, 1)
+        await eventually(lambda: said, "the first one is moved")
+        await link.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        )
+        await put_in(link, 1)
+        await eventually(lambda: said.count("moved 1") == 2, "the second one is moved")
+        following.cancel()
+        await asyncio.wait([following])
+    assert (await front.rows())["messages"] == 2
+
+
+async def test_what_a_server_that_is_away_was_to_get_stays_and_is_told_of_once(
+    shop: Shop,
+) -> None:
+    url, link = shop
+    await put_in(link, 2)
+    said: list[str] = []
+    async with AsyncMailProxyClient("127.0.0.1:1", TOKEN, retry=False) as client:
+        relay = Relay(url, client, "shop", said.append)
+        assert not await relay.once()
+        assert not await relay.once()
+    assert len(said) == 1
+    assert "left for later 2" in said[0]
+    assert (
+        await link.fetchval("SELECT count(*) FROM mailproxy.outbox WHERE refused_at IS NULL") == 2
+    )

@@ -1,12 +1,14 @@
 """An application with a database of orders, which mails a receipt in each order's transaction.
 
 A program: `shop.py URL COUNT`. Orders that a former run has committed are left alone; every third
-one is rolled back, its receipt with it.
+one is rolled back, its receipt with it. It places orders up to the number that it read last from
+its input, a line each, and ends after COUNT.
 """
 
 import asyncio
 import itertools
 import sys
+from collections.abc import Iterator
 
 import asyncpg
 from mailproxy import outbox
@@ -28,6 +30,12 @@ async def order(link: "asyncpg.Connection[asyncpg.Record]", number: int) -> None
     """Place one order, with its receipt."""
     transaction = link.transaction()
     await transaction.start()
+    await order_within(link, number)
+    await (transaction.commit() if wanted(number) else transaction.rollback())
+
+
+async def order_within(link: "asyncpg.Connection[asyncpg.Record]", number: int) -> None:
+    """Place one order, with its receipt, in the transaction that is open."""
     await link.execute("INSERT INTO public.orders VALUES ($1)", number)
     await outbox.submit_async(
         link,
@@ -36,25 +44,47 @@ async def order(link: "asyncpg.Connection[asyncpg.Record]", number: int) -> None
         subject=f"Order {number}",
         text="Thank you.\n",
     )
-    await (transaction.commit() if wanted(number) else transaction.rollback())
 
 
-async def main(url: str, count: int) -> None:
-    link = await asyncpg.connect(url)
-    done = {row[0] for row in await link.fetch("SELECT number FROM public.orders")}
-    await link.close()
-    numbers = (number for number in itertools.count(1) if number not in done)
+class Shop:
+    """Its buyers, who wait at the limit."""
 
-    async def buy() -> None:
-        link = await asyncpg.connect(url)
-        for number in numbers:
-            if number > count:
-                break
+    def __init__(self, url: str, count: int) -> None:
+        self._url = url
+        self._count = count
+        self._limit = 0
+        self._raised = asyncio.Condition()
+
+    async def hear(self) -> None:
+        """Raise the limit, line by line."""
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
+        while line := await lines.readline():
+            async with self._raised:
+                self._limit = int(line)
+                self._raised.notify_all()
+
+    async def open(self) -> None:
+        """Sell until all orders were placed."""
+        link = await asyncpg.connect(self._url)
+        done = {row[0] for row in await link.fetch("SELECT number FROM public.orders")}
+        await link.close()
+        numbers = (number for number in itertools.count(1) if number not in done)
+        hearing = asyncio.create_task(self.hear())
+        await asyncio.gather(*(self._buy(numbers) for _ in range(BUYERS)))
+        hearing.cancel()
+
+    async def _buy(self, numbers: Iterator[int]) -> None:
+        link = await asyncpg.connect(self._url)
+        while (number := next(numbers)) <= self._count:
+            async with self._raised:
+                while number > self._limit:
+                    await self._raised.wait()
             await order(link, number)
         await link.close()
 
-    await asyncio.gather(*(buy() for _ in range(BUYERS)))
-
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(Shop(sys.argv[1], int(sys.argv[2])).open())

@@ -117,7 +117,9 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     roster = Roster(desk, failed)
     every = settings.lease_seconds / 4
     keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
-    mover = Mover(pool, settings.max_message_bytes, settings.outbox_poll_seconds, crier.moved)
+    mover = Mover(
+        pool, settings.max_message_bytes, settings.outbox_poll_seconds, crier.moved, crier.bug
+    )
     ear = wake.Ear(
         database_url,
         {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint},

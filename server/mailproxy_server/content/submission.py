@@ -4,14 +4,14 @@ import re
 from datetime import datetime
 from typing import Final
 
-from google.protobuf.json_format import Parse, ParseError
 from mailproxy.v1 import message_pb2
 
+from mailproxy_server.content import from_json
 from mailproxy_server.content.codec import Admitted, admit
+from mailproxy_server.content.violations import Violations
 from mailproxy_server.mail.errors import invalid
 
 REQUEST_ID_LIMIT: Final = 128
-_DEPTH: Final = 20
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -46,8 +46,7 @@ def read_json(
         request_id=request_id or "", traceparent=traceparent or ""
     )
     request.email.SetInParent()
-    try:
-        Parse(email, request.email, max_recursion_depth=_DEPTH)
-    except (ParseError, RecursionError, ValueError) as error:
-        raise invalid("email", f"is not an Email in protobuf's JSON: {error}"[:500]) from None
+    violations = Violations("email")
+    from_json.read(email, request.email, violations)
+    violations.refuse()
     return request

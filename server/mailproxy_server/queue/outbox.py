@@ -5,6 +5,7 @@ A row that is not valid stays, with what is wrong with it, and leaves a FAILED r
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from mailproxy_server.mail.delivery import Event, Reason
@@ -13,6 +14,9 @@ from mailproxy_server.queue.hot import Connection
 CHANNEL = "mailproxy_outbox"
 """Where `mailproxy.submit` announces rows, at the commit of the application's transaction."""
 BATCH_OCTETS = 4 * 2**20
+_STORED_OCTETS = 2**20
+"""Of a batch, as the table keeps them: none of these is unpacked to learn how long it is."""
+_FIELD_LIMIT, _ERROR_LIMIT = 300, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Waiting:
     request_id: str | None
     email: str | None
     traceparent: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +45,26 @@ class Refused:
     error: str
 
 
-_TAKE = """
+ANY = "SELECT 1 FROM mailproxy.outbox WHERE refused_at IS NULL AND outbox_id > $1 LIMIT 1"
+
+TAKE = """
 WITH waiting AS MATERIALIZED (
-    SELECT outbox_id, tenant, request_id, email, traceparent FROM mailproxy.outbox
-    WHERE refused_at IS NULL AND ($3::bigint[] IS NULL OR outbox_id = ANY($3))
+    SELECT outbox_id, tenant, request_id, email, traceparent, created_at FROM mailproxy.outbox
+    WHERE refused_at IS NULL AND outbox_id > $5 AND ($3::bigint[] IS NULL OR outbox_id = ANY($3))
     ORDER BY outbox_id LIMIT $1 FOR UPDATE SKIP LOCKED
-), sized AS (
-    SELECT *, octet_length(email::text) AS octets FROM waiting
+), stored AS MATERIALIZED (
+    SELECT *, sum(pg_column_size(email)) OVER (ORDER BY outbox_id) - pg_column_size(email) AS before
+    FROM waiting
+), sized AS MATERIALIZED (
+    SELECT *, octet_length(email::text) AS octets FROM stored WHERE before < $6
+), wanted AS (
+    SELECT *, CASE WHEN octets <= $2 THEN octets ELSE 0 END AS read FROM sized
 ), summed AS (
-    SELECT *, sum(octets) OVER (ORDER BY outbox_id) - octets AS before FROM sized
+    SELECT *, sum(read) OVER (ORDER BY outbox_id) - read AS ahead FROM wanted
 )
-SELECT outbox_id, tenant, request_id, CASE WHEN octets <= $2 THEN email::text END, traceparent
-FROM summed WHERE before < $4 ORDER BY outbox_id
+SELECT outbox_id, tenant, request_id, CASE WHEN octets <= $2 THEN email::text END, traceparent,
+       created_at
+FROM summed WHERE ahead < $4 ORDER BY outbox_id
 """
 
 _REFUSE = f"""
@@ -60,8 +73,8 @@ WITH v AS MATERIALIZED (
       WITH ORDINALITY AS t(outbox_id, tenant_id, message_id, field, error, no)
 ), refused AS (
     UPDATE mailproxy.outbox o SET refused_at = now(), field = v.field, error = v.error
-    FROM v WHERE o.outbox_id = v.outbox_id
-    RETURNING v.*
+    FROM v WHERE o.outbox_id = v.outbox_id AND o.refused_at IS NULL
+    RETURNING v.*, o.request_id
 ), settled AS MATERIALIZED (
     SELECT * FROM refused WHERE tenant_id IS NOT NULL
 ), heads AS MATERIALIZED (
@@ -79,28 +92,51 @@ INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id
     account_id, recipient, event, reason, attempt, possible_duplicate, detail)
 SELECT s.tenant_id, raised.base + row_number() OVER (PARTITION BY s.tenant_id ORDER BY s.no),
     raised.last_at, s.message_id, 0, '', '', {int(Event.FAILED)}, {int(Reason.SUBMISSION_INVALID)},
-    0, false, left(concat_ws(': ', nullif(s.field, ''), s.error), 2000)
+    0, false, concat(s.field || ': ', s.error, ' (outbox_id ', s.outbox_id,
+                     ', request_id ' || left(s.request_id, 128), ')')
 FROM settled s JOIN raised ON raised.tenant_id = s.tenant_id
 """  # noqa: S608 - no input is in the text
 
 
-async def any_waiting(link: Connection) -> bool:
-    """Whether there is a committed row. No lock; one probe of outbox_waiting."""
-    return bool(
-        await link.fetchval("SELECT 1 FROM mailproxy.outbox WHERE refused_at IS NULL LIMIT 1")
-    )
+_ACCOUNTS = """
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::text[]) AS t(tenant_id, account_id)
+)
+SELECT a.tenant_id, asked.account_id AS asked, a.account_id FROM asked
+JOIN mailproxy.accounts a ON a.tenant_id = asked.tenant_id AND a.account_id = asked.account_id
+WHERE asked.account_id <> '' AND a.deleted_at IS NULL
+UNION ALL
+SELECT a.tenant_id, '', a.account_id FROM asked
+JOIN mailproxy.accounts a ON a.tenant_id = asked.tenant_id
+WHERE asked.account_id = '' AND a.is_default AND a.deleted_at IS NULL
+"""
+
+
+async def any_waiting(link: Connection, after: int = 0) -> bool:
+    """Whether there is a committed row with a number past `after`. No lock; outbox_waiting.
+
+    One probe, and one for each row that was removed past `after` while somebody's transaction
+    keeps vacuum from forgetting it.
+    """
+    return bool(await link.fetchval(ANY, after))
 
 
 async def take(
-    link: Connection, limit: int, largest: int, only: Collection[int] | None = None
+    link: Connection,
+    limit: int,
+    largest: int,
+    after: int = 0,
+    only: Collection[int] | None = None,
+    statement: str = TAKE,
 ) -> list[Waiting]:
-    """Take committed rows, the oldest first: at most `limit`, and about BATCH_OCTETS.
+    """Take committed rows past `after`, the oldest first: at most `limit`, about BATCH_OCTETS.
 
-    Locks them until the transaction's end, skipping those that another mover has; relies on
-    outbox_waiting. Emails of more than `largest` octets are left in the table.
+    Locks them until the transaction's end, and some that follow, skipping those that another
+    mover has; relies on outbox_waiting. Emails of more than `largest` octets stay in the table.
+    `statement` is another one in tests that show what it is good for.
     """
     ids = None if only is None else list(only)
-    rows = await link.fetch(_TAKE, limit, largest, ids, BATCH_OCTETS)
+    rows = await link.fetch(statement, limit, largest, ids, BATCH_OCTETS, after, _STORED_OCTETS)
     return [Waiting(*row) for row in rows]
 
 
@@ -120,8 +156,8 @@ async def refuse(link: Connection, refused: Sequence[Refused]) -> None:
         [each.outbox_id for each in ordered],
         [each.tenant_id for each in ordered],
         [each.message_id for each in ordered],
-        [each.field for each in ordered],
-        [each.error for each in ordered],
+        [_plain(each.field, _FIELD_LIMIT) for each in ordered],
+        [_plain(each.error, _ERROR_LIMIT) for each in ordered],
     )
 
 
@@ -133,15 +169,19 @@ async def tenants(link: Connection, names: Collection[str]) -> dict[str, UUID]:
     return {row["name"]: row["tenant_id"] for row in rows}
 
 
-async def accounts(link: Connection, tenant_ids: Collection[UUID]) -> dict[tuple[UUID, str], str]:
-    """Give the live accounts of tenants by (tenant, id), the default one by (tenant, "") too.
+async def accounts(
+    link: Connection, asked: Collection[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], str]:
+    """Give the live accounts of these (tenant, id), where "" asks for the tenant's default one.
 
-    Takes no lock; relies on the primary key.
+    Takes no lock; relies on the primary key and on accounts_default.
     """
-    rows = await link.fetch(
-        """SELECT tenant_id, account_id, is_default FROM mailproxy.accounts
-           WHERE tenant_id = ANY($1) AND deleted_at IS NULL""",
-        list(tenant_ids),
+    rows = await link.fetch(_ACCOUNTS, [each[0] for each in asked], [each[1] for each in asked])
+    return {(row["tenant_id"], row["asked"]): row["account_id"] for row in rows}
+
+
+def _plain(words: str, limit: int) -> str:
+    """Text that a column can hold, whatever hostile row it speaks of."""
+    return (
+        words[:limit].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
     )
-    found = {(row["tenant_id"], row["account_id"]): row["account_id"] for row in rows}
-    return found | {(row["tenant_id"], ""): row["account_id"] for row in rows if row["is_default"]}

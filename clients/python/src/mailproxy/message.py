@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
-from mailproxy.errors import MailProxyError, invalid
+from mailproxy.fault import invalid
 from mailproxy.tracing import current_traceparent
 from mailproxy.v1 import delivery_pb2, message_pb2
 from mailproxy.values import Mailboxes, MailboxLike, duration, mailbox, mailboxes, number, timestamp
+
+if TYPE_CHECKING:
+    from mailproxy.errors import MailProxyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,10 @@ def prepared(request: message_pb2.SubmitMessageRequest) -> message_pb2.SubmitMes
 
 def to_request_or_error(
     message: Message | message_pb2.SubmitMessageRequest,
-) -> message_pb2.SubmitMessageRequest | MailProxyError:
+) -> "message_pb2.SubmitMessageRequest | MailProxyError":
     """Give the request for one message of many, or why there can be none."""
+    from mailproxy.errors import MailProxyError
+
     if isinstance(message, message_pb2.SubmitMessageRequest):
         return prepared(message)
     try:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mailproxy.errors import invalid
+from mailproxy.fault import invalid
 from mailproxy.v1 import message_pb2
 
 MailboxLike: TypeAlias = str | message_pb2.Mailbox
