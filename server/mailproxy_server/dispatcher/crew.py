@@ -57,7 +57,6 @@ class Crew:
         for _ in range(min(connections - len(self._senders), len(self._rack))):
             sender = asyncio.create_task(self._send_all(route), name="sender")
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
 
     def reclaim(self) -> list[Claimed]:
         """Take back what was not begun."""
@@ -73,14 +72,22 @@ class Crew:
         return unsent
 
     async def _send_all(self, route: Route) -> None:
-        while self._rack and len(self._senders) <= self._most:
-            parcel = self._rack.take()
-            try:
-                sent = await self._send(parcel, route)
-            except Exception as bug:
-                self._bug(parcel.content.message_id, bug)
-                sent = sending.faulty(parcel, route.account.retry)
-            self._done(sent)
+        """Carry until nothing waits. It leaves the senders in the same step in which it finds
+        nothing: whoever puts a parcel on the rack after that starts another one."""
+        me = asyncio.current_task()
+        assert me is not None, "it runs as a task"
+        try:
+            while self._rack and len(self._senders) <= self._most:
+                self._done(await self._settled(self._rack.take(), route))
+        finally:
+            self._senders.discard(me)
+
+    async def _settled(self, parcel: Parcel, route: Route) -> Sent:
+        try:
+            return await self._send(parcel, route)
+        except Exception as bug:
+            self._bug(parcel.content.message_id, bug)
+            return sending.faulty(parcel, route.account.retry)
 
     async def _send(self, parcel: Parcel, route: Route) -> Sent:
         if parcel.content.at_most_once:
