@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.processes import BenchError, clean_environment
+from tests.bench.proxy import GROUPS
 from tests.bench.runs import Run, run_proxy
 from tests.bench.tables import number, say, say_busy, show_table
 
@@ -59,6 +60,7 @@ def measure(
             ratios[kind] = {
                 "cpu": statistics.median(a.server_cpu_ms / b.server_cpu_ms for a, b in runs),
                 "rate": statistics.median(a.end_to_end_per_s / b.end_to_end_per_s for a, b in runs),
+                **{name: _median(name, runs) for name in GROUPS},
             }
     say_busy(every)
     show(commit, ratios)
@@ -80,10 +82,16 @@ def pair(
     return ours, base
 
 
+def _median(group: str, runs: list[tuple[Run, Run]]) -> float:
+    """What one kind of process used, ours to the other's."""
+    return statistics.median(a.cpu_ms[group] / max(b.cpu_ms[group], 1e-6) for a, b in runs)
+
+
 def show(commit: str, ratios: dict[str, dict[str, float]]) -> None:
     """Print the medians of the pairs."""
     rows = [
-        (kind, number(each["cpu"], 3), number(each["rate"], 3)) for kind, each in ratios.items()
+        (kind, *(number(each[name], 3) for name in ("cpu", *GROUPS, "rate")))
+        for kind, each in ratios.items()
     ]
     title = f"This checkout to {commit}, median of the pairs"
-    show_table(title, ("", "CPU a message", "rate"), rows)
+    show_table(title, ("", "CPU a message", *GROUPS, "rate"), rows)
