@@ -22,6 +22,7 @@ from mailproxy_server.mail.delivery import Priority
 
 _ACCOUNT_ID_LIMIT: Final = 63
 
+_GUARANTEES: Final = frozenset(message_pb2.DeliveryGuarantee.values())
 _PRIORITIES: Final = {0: int(Priority.MEDIUM)} | {int(p): int(p) for p in Priority}
 
 
@@ -130,7 +131,7 @@ def _priority(email: message_pb2.Email, violations: Violations) -> int:
 
 def _at_most_once(email: message_pb2.Email, violations: Violations) -> bool:
     guarantee = email.delivery_guarantee
-    if guarantee not in message_pb2.DeliveryGuarantee.values():
+    if guarantee not in _GUARANTEES:
         violations.add("delivery_guarantee", f"{guarantee} is not one that this server knows")
         violations.refuse("UNKNOWN_FIELD")
     return guarantee == message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE

@@ -29,12 +29,15 @@ class Heard:
     throttled: bool = False
 
 
+_NOTHING = Heard()
+
+
 class Hearsay:
     """Of one account. `probing`: what is heard next is the result of a probe."""
 
     def __init__(self) -> None:
         self.probing = False
-        self._heard = Heard()
+        self._heard = _NOTHING
         self._faults = 0
         self._overlook = False
         self._revision: int | None = None
@@ -43,11 +46,15 @@ class Hearsay:
     @property
     def pending(self) -> bool:
         """Whether there is something to write down."""
-        return self._heard != Heard()
+        return self._heard is not _NOTHING
 
     def hear(self, verdicts: Sequence[Verdict], detail: str) -> Sign:
         """Take in what an attempt came to; give what it says of the account."""
-        said = Said(*breaker.decisive(verdicts), detail)
+        sign, verdict = breaker.decisive(verdicts)
+        if sign is Sign.LIFE and not self.probing:
+            self._faults = 0
+            return sign
+        said = Said(sign, verdict, detail)
         if said.sign in breaker.PROBING and self._overlook:
             self._overlook = False
             return said.sign
@@ -65,7 +72,7 @@ class Hearsay:
 
     def take(self) -> Heard:
         """Take out what is to be written."""
-        heard, self._heard = self._heard, Heard()
+        heard, self._heard = self._heard, _NOTHING
         if heard.trouble:
             self._faults = 0
         return heard
@@ -73,6 +80,8 @@ class Hearsay:
     def put_back(self, heard: Heard) -> None:
         """It could not be written; what was heard meanwhile stands beside it."""
         newer = self._heard
+        if heard is _NOTHING:
+            return
         self._heard = Heard(
             heard.trouble or newer.trouble,
             heard.result or newer.result,
@@ -86,7 +95,7 @@ class Hearsay:
             self._overlook = self.probing
             self.probing = False
             self._faults = 0
-            self._heard = Heard(throttled=self._heard.throttled)
+            self._heard = Heard(throttled=True) if self._heard.throttled else _NOTHING
         self._revision = number
 
     def generation(self, number: int) -> None:

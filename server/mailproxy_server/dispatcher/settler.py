@@ -91,6 +91,6 @@ class Settler:
             return
         (one,) = batch
         self._bug(one.claimed.message_id, error)
-        bare = replace(one, outcome=replace(one.outcome, reply=None), transcript=None)
+        bare = one._replace(outcome=replace(one.outcome, reply=None), transcript=None)
         if bare != one:
             await self._write([bare])

@@ -6,6 +6,7 @@ A transcript is a fact: it holds what was sent and what came back, and no judgem
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 REPLY_TEXT_LIMIT = 2048
 """Octets of a relay's words that are kept (2 KiB)."""
@@ -81,8 +82,7 @@ class Fault:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One step: what was sent, and the reply or fault that followed.
 
     `command` never holds credentials or content; `recipient_no` is the index into the

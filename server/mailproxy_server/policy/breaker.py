@@ -86,6 +86,8 @@ def decisive(verdicts: Iterable[Verdict]) -> tuple[Sign, Verdict | None]:
     a recipient was accepted, the account can send.
     """
     signs = [(sign(verdict), verdict) for verdict in verdicts]
+    if len(signs) == 1:
+        return signs[0]
     if any(verdict.kind is Kind.ACCEPTED for _, verdict in signs):
         signs = [pair for pair in signs if pair[0] not in _OF_ONE_REPLY]
     return min(signs, key=lambda pair: _WEIGHT.index(pair[0]), default=(Sign.NONE, None))

@@ -16,6 +16,7 @@ from mailproxy_server.policy.rules import Judgement, Kind, Scope
 
 __all__ = ["Kind", "Scope", "Verdict", "classify", "judge", "relay_message_id"]
 
+_TRANSACTION = rules.ENVELOPE | rules.MESSAGE
 _OWN_FAULTS = frozenset({FaultKind.NEEDS_SMTPUTF8})
 """Faults that concern the one recipient they are noted for."""
 
@@ -44,7 +45,9 @@ def classify(transcript: Transcript, recipients: tuple[str, ...]) -> tuple[Verdi
     own = {e.recipient_no: e for e in transcript.exchanges if e.recipient_no is not None}
     decisive = _decisive(transcript.exchanges)
     shared = _verdict(decisive) if decisive is not None else _INCOMPLETE
-    verdicts = [_one(own.get(number), shared) for number in range(len(recipients))]
+    verdicts = tuple([_one(own.get(number), shared) for number in range(len(recipients))])
+    if not any(map(_crowded, verdicts)):
+        return verdicts
     taken = any(verdict.kind is Kind.ACCEPTED for verdict in verdicts)
     return tuple(
         replace(v, at_once=True)
@@ -79,15 +82,15 @@ def judge(stage: Stage, answer: Reply | Fault) -> Judgement:
 
 def _decisive(exchanges: tuple[Exchange, ...]) -> Exchange | None:
     """Give what decides for every recipient that was not refused by itself."""
-    setup = [e for e in exchanges if e.stage in rules.SETUP]
-    message = [e for e in exchanges if e.stage in rules.ENVELOPE | rules.MESSAGE]
-    for exchange in message:
-        refused = _refused(exchange)
-        if exchange.stage is Stage.DOT or (refused and not _own(exchange)):
-            return exchange
-    if not message and setup and _refused(setup[-1]):
-        return setup[-1]
-    return None
+    last, begun = None, False
+    for exchange in exchanges:
+        if exchange.stage in _TRANSACTION:
+            begun = True
+            if exchange.stage is Stage.DOT or (_refused(exchange) and not _own(exchange)):
+                return exchange
+        elif exchange.stage in rules.SETUP:
+            last = exchange
+    return last if last is not None and not begun and _refused(last) else None
 
 
 def _one(own: Exchange | None, shared: Verdict) -> Verdict:

@@ -5,7 +5,7 @@ ends it in place of a retry.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from uuid import UUID
 
 from mailproxy_server.queue.chosen import Found, keys, locked
@@ -13,7 +13,7 @@ from mailproxy_server.queue.claim import Claimed, seizing
 from mailproxy_server.queue.hot import Connection
 
 LOCK = "FOR UPDATE OF d"
-_RETURNING = ", ".join(f"d.{each.name}" for each in fields(Claimed))
+_RETURNING = ", ".join(f"d.{name}" for name in Claimed._fields)
 
 
 def statement(lock: str = LOCK) -> str:

@@ -8,14 +8,14 @@ later write to the row names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.lowwater import PRIORITIES
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery that this worker holds.
 
     `attempts` counts those that ended before in this round, which began at `round_at` (None:
@@ -146,7 +146,7 @@ async def claim(
     rows = await link.fetch(statement, tenant_id, account_id, worker_id, *bounds, limit)
     if not rows:
         return None
-    claimed = [Claimed(*row[:-1]) for row in rows]
+    claimed = [Claimed._make(row[:-1]) for row in rows]
     claimed.sort(key=lambda c: (c.priority, c.due_at, c.message_id.int, c.recipient_no))
     return Claim(claimed, rows[0]["now"])
 

@@ -1,6 +1,5 @@
 """Claiming the rest of a message: recipients that can share the transaction of one just claimed."""
 
-from dataclasses import fields
 from uuid import UUID
 
 from mailproxy_server.queue.claim import Claimed
@@ -18,7 +17,7 @@ UPDATE mailproxy.deliveries d
 SET worker_id = $8, claim_no = d.claim_no + 1, claimed_at = clock_timestamp()
 FROM due
 WHERE d.tenant_id = $1 AND d.message_id = $2 AND d.recipient_no = due.recipient_no
-RETURNING {", ".join(f"d.{each.name}" for each in fields(Claimed))}
+RETURNING {", ".join(f"d.{name}" for name in Claimed._fields)}
 """  # noqa: S608 - no input is in the text
 
 

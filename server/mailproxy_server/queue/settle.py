@@ -8,8 +8,8 @@ late: it changes nothing and leaves no report.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from mailproxy_server.mail.delivery import Outcome
@@ -18,8 +18,7 @@ from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The outcome of one attempt at one claimed delivery.
 
     `attempted` is false when nothing was tried (it expired, its account is gone): the

@@ -39,7 +39,9 @@ class Outlook:
     def estimate(self, key: Key, due_at: datetime) -> datetime | None:
         """Give when a delivery that is due at `due_at` is likely to be attempted, if that is
         known."""
-        view = self._views.setdefault(key, _View())
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = _View()
         now = time.monotonic()
         if view.reading is None and now - view.read_at > _FRESH_SECONDS:
             view.reading = asyncio.create_task(self._look(key, view), name="outlook")

@@ -3,8 +3,10 @@
 import os
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from mailproxy.v1 import delivery_pb2, message_pb2
 
 from mailproxy_server.content.codec import Admitted
@@ -40,18 +42,15 @@ def accepted(
     message: NewMessage, answer: Accepted, outlook: Outlook
 ) -> message_pb2.SubmitMessageResponse:
     """Give the answer for a message that was queued just now."""
-    response = message_pb2.SubmitMessageResponse(message_id=str(answer.message_id))
-    response.accept_time.FromDatetime(answer.accepted_at)
-    due = response.accept_time
-    if message.send_at and message.send_at > answer.accepted_at:
-        due = type(due)()
-        due.FromDatetime(message.send_at)
-    due_at = max(answer.accepted_at, message.send_at or answer.accepted_at)
+    accepted_at, send_at = answer.accepted_at, message.send_at
+    due_at = send_at if send_at is not None and send_at > accepted_at else accepted_at
+    due = _stamp(due_at)
     moment = outlook.estimate((message.tenant_id, message.account_id), due_at)
-    likely = None
-    if moment is not None:
-        likely = type(due)()
-        likely.FromDatetime(moment)
+    likely = _stamp(moment) if moment is not None else None
+    response = message_pb2.SubmitMessageResponse(
+        message_id=str(answer.message_id),
+        accept_time=due if due_at is accepted_at else _stamp(accepted_at),
+    )
     for recipient in message.recipients:
         response.recipients.add(
             recipient=recipient,
@@ -60,6 +59,14 @@ def accepted(
             estimated_attempt_time=likely,
         )
     return response
+
+
+@lru_cache(maxsize=128)
+def _stamp(instant: datetime) -> Timestamp:
+    """Give an instant as the contract has it, for copying: those of a batch are all the same."""
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
 
 
 def same_or_refused(known: Known, message: NewMessage) -> None:
