@@ -37,7 +37,8 @@ alias_maps =
 alias_database =
 relayhost = [{loopback}]:{sink}
 default_destination_concurrency_limit = {connections}
-maillog_file = {folder}/mail.log
+"""
+LOG = """maillog_file = {folder}/mail.log
 maillog_file_prefixes = {folder}
 """
 # service, type, private, unprivileged, chroot, wakeup, processes, command
@@ -72,9 +73,13 @@ def missing() -> str | None:
 
 
 class Postfix:
-    """A running Postfix, relaying to the sink on port `sink`."""
+    """A running Postfix, relaying to the sink on port `sink`.
 
-    def __init__(self, folder: Path, sink: int):
+    `log`: it writes its log, which says what became of each message; else it tells nobody.
+    """
+
+    def __init__(self, folder: Path, sink: int, *, log: bool = True):
+        self._log = log
         self._folder = folder
         self._sink = sink
         self.port = free_port()
@@ -92,7 +97,8 @@ class Postfix:
             "sink": self._sink,
             "connections": CONNECTIONS,
         }
-        (self._folder / "conf/main.cf").write_text(MAIN.format(**words))
+        main = MAIN + LOG if self._log else MAIN
+        (self._folder / "conf/main.cf").write_text(main.format(**words))
         (self._folder / "conf/master.cf").write_text(MASTER.format(**words))
         self._tell("start")
         wait_for_port(self.port, 20)

@@ -14,7 +14,7 @@ from tests.bench.proxy import GROUPS, TOKEN, Proxy
 from tests.bench.sink import Sink
 from tests.bench.usage import Groups, Usage
 
-POSTFIX, KEPT = "Postfix", "Postfix, sessions kept"
+POSTFIX, KEPT, MUTE = "Postfix", "Postfix, sessions kept", "Postfix, sessions kept, no log"
 WARM_UP = 500
 SIZE = 2048
 SUBMITTER = Path(__file__).with_name("submitter.py")
@@ -109,9 +109,10 @@ def run_proxy(python: Path, folder: Path, kind: str, messages: int) -> Run:
     return checked(kind, messages, seen, end, usage, sink)
 
 
-def run_postfix(folder: Path, messages: int, *, keep: bool) -> Run:
-    """Measure Postfix at the same job; `keep`: its senders keep their sessions open."""
-    with Sink() as sink, Postfix(folder, sink.port) as postfix:
+def run_postfix(name: str, folder: Path, messages: int) -> Run:
+    """Measure Postfix at the same job, as its name says."""
+    keep = name != POSTFIX
+    with Sink() as sink, Postfix(folder, sink.port, log=name != MUTE) as postfix:
         postfix.feed(WARM_UP, SIZE, keep=keep)
         sink.wait(WARM_UP, 30 + WARM_UP / SLOWEST)
         usage = Usage(lambda: {**postfix.processes(), **own_processes(sink)})
@@ -120,7 +121,7 @@ def run_postfix(folder: Path, messages: int, *, keep: bool) -> Run:
             postfix.feed(messages, SIZE, keep=keep)
             seen = {"began": began, "ended": time.monotonic()}
             end = sink.wait(WARM_UP + messages, 30 + messages / SLOWEST)
-    return checked(KEPT if keep else POSTFIX, messages, seen, end, usage, sink)
+    return checked(name, messages, seen, end, usage, sink)
 
 
 def own_processes(sink: Sink) -> Groups:

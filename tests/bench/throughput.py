@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench import idle, targets
 from tests.bench.postfix import missing
-from tests.bench.runs import POSTFIX, Run, run_postfix, run_proxy
+from tests.bench.runs import KEPT, MUTE, POSTFIX, Run, run_postfix, run_proxy
 from tests.bench.tables import say, show_runs, show_targets
 from tests.bench.targets import Target, long_run_ratio
 
@@ -24,10 +24,10 @@ def measure(python: Path, scratch: Path, messages: int, long: int) -> dict[str, 
     reason = missing()
     if reason:
         say(f"without Postfix: {reason}")
-    turns = () if reason else (False, True)
-    peers = [told(run_postfix(next(folders), messages, keep=keep)) for keep in turns]
+    turns = () if reason else (POSTFIX, KEPT, MUTE)
+    peers = [told(run_postfix(name, next(folders), messages)) for name in turns]
     ours = [told(run_proxy(python, next(folders), kind, messages)) for kind in KINDS]
-    peers += [told(run_postfix(next(folders), messages, keep=keep)) for keep in turns]
+    peers += [told(run_postfix(name, next(folders), messages)) for name in turns]
     steady = told(run_proxy(python, next(folders), "batch raw", long)) if long else None
     rest = idle.run_idle(python, next(folders))
     rates = rates_of(peers)
