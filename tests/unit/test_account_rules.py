@@ -52,6 +52,8 @@ def test_a_field_is_kept_as(field: str, value: Any, column: Any) -> None:
         ("host", "a.b\n", "not a host name"),
         ("host", "a" * 254, "not a host name"),
         ("port", -1, "1 to 65535"),
+        ("host", "a" * 63 + "!", "not a host name"),  # would take years if labels were ambiguous
+        ("host", "a." * 126 + "!", "not a host name"),
         ("port", 65536, "1 to 65535"),
         ("tls_ca_certificates", "no pem", "PEM"),
         ("tls_ca_certificates", "x" * 65537, "64 KiB"),

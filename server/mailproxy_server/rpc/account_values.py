@@ -14,7 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,62}\Z")
 """What an account_id looks like."""
 
-_HOST = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?\.?)+\Z")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Given = TypeVar("Given")
