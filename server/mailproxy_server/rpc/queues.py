@@ -73,12 +73,14 @@ class Queues:
         """End a pause."""
         paused, tenant_id = _paused(request.selector), call.tenant_id
         async with borrowed(self.pool) as link:
+            released = 0
+            if not paused.labels:
+                # Counted while it is still in force: a moment later the lanes have begun.
+                released, _ = await pauses.concerned(link, tenant_id, paused.account_id)
             if not await pauses.end(link, tenant_id, paused):
                 return queue_pb2.ResumeQueueResponse()
             if paused.labels:
                 released = await holds.free(link, tenant_id, paused)
-            else:
-                released, _ = await pauses.concerned(link, tenant_id, paused.account_id)
         return queue_pb2.ResumeQueueResponse(resumed=True, released=released)
 
     async def GetQueueStatus(
