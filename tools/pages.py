@@ -35,7 +35,7 @@ def settings() -> Iterator[str]:
 
 def default(given: Any) -> str:
     """Give a default as it would be set."""
-    if given is None:
+    if given in (None, ()):
         return "unset"
     number, *unit = said(given).split(" ", 1)
     return " ".join([f"`{number.lower()}`", *unit])

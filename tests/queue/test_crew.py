@@ -8,6 +8,7 @@ from mailproxy_server.dispatcher.crew import Crew
 from mailproxy_server.dispatcher.parcels import Parcel
 from mailproxy_server.dispatcher.relays import Route
 from mailproxy_server.dispatcher.sending import Sent
+from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
 from mailproxy_server.smtp.pool import Pool
@@ -56,7 +57,8 @@ async def test_a_parcel_that_comes_as_the_only_sender_ends_is_carried(mail_queue
         if len(carried) == 1:
             asyncio.get_running_loop().call_soon(crew.carry, [expired(2)], route, 1)
 
-    crew = Crew(mail_queue.pool, mail_queue.worker_id, lambda: None, done, lambda *_: None)
+    shelf = Shelf(mail_queue.pool, 0)
+    crew = Crew(mail_queue.pool, mail_queue.worker_id, lambda: None, shelf, done, lambda *_: None)
     crew.carry([expired(1)], route, 1)
     await eventually(lambda: len(carried) == 2, "both are carried", seconds=5)
     assert carried == [UUID(int=1), UUID(int=2)]

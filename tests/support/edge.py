@@ -44,7 +44,7 @@ class Messages:
         return await self.submit(request, call)
 
     SubmitMessages = GetMessage = ListMessages = ExplainMessage = SubmitMessage
-    CancelMessage = RescheduleMessage = RetryMessage = SubmitMessage
+    CancelMessage = RescheduleMessage = RetryMessage = UploadAttachment = SubmitMessage
 
     async def WatchMessage(  # noqa: N802
         self, request: Any, call: Call

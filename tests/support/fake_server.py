@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self, cast
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -161,7 +161,7 @@ class FakeServer(
         raise NotImplementedError("no test of the client asks this server for it")
 
     ListMessages = ExplainMessage = RescheduleMessage = RetryMessage = _unmeant
-    PauseQueue = ResumeQueue = _unmeant
+    PauseQueue = ResumeQueue = UploadAttachment = cast(Any, _unmeant)
 
     def GetMessage(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._enter("GetMessage", request, context)

@@ -4,7 +4,7 @@ import pytest
 from mailproxy_server.mail.delivery import Reason
 from mailproxy_server.mail.transcript import Fault, FaultKind, Reply, Stage
 from mailproxy_server.policy.classify import Kind, Scope, judge, relay_message_id
-from mailproxy_server.policy.rules import RULES
+from mailproxy_server.policy.rules import BEFORE_THE_DOT, RULES
 
 from tests.unit.test_classify_real import REAL
 
@@ -170,7 +170,7 @@ def test_every_reply_and_every_fault_means_something_at_every_stage(stage: Stage
         assert (kind is Kind.ACCEPTED) == (stage is Stage.DOT and code < 400)
     for fault in FaultKind:
         uncertain = judge(stage, Fault(fault)).kind is Kind.UNCERTAIN
-        held_back = fault in (FaultKind.LEASE_LOST, FaultKind.DRAINING)
+        held_back = fault in BEFORE_THE_DOT
         assert uncertain == (stage is Stage.DOT and not held_back)
 
 

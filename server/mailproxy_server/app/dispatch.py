@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
-from mailproxy_server.app import resources
+from mailproxy_server.app import fetching, resources
 from mailproxy_server.app.crier import Crier
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
+from mailproxy_server.content.sources.resolver import Lookup, system_lookup
 from mailproxy_server.dispatcher.claims import Scope
 from mailproxy_server.dispatcher.custodian import Custodian, Kept
 from mailproxy_server.dispatcher.desk import Desk
@@ -27,6 +28,7 @@ from mailproxy_server.dispatcher.rated import claim_within
 from mailproxy_server.dispatcher.relays import Load, Relays
 from mailproxy_server.dispatcher.roster import Roster
 from mailproxy_server.dispatcher.settler import Settler
+from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import days, outbox, wake
 from mailproxy_server.queue.hot import away
@@ -51,6 +53,8 @@ class Seams:
     claim_within: ClaimWithin = claim_within
     timeouts: Timeouts | None = None
     """Of the dialogue with relays."""
+    lookup: Lookup = system_lookup
+    """Of the hosts of attachments."""
 
 
 async def run(
@@ -110,6 +114,8 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
         settler=settler,
         lease=lease.may_dot,
         share=settings.connection_share,
+        files=fetching.files(settings, pool, worker_id, seams.lookup),
+        shelf=Shelf(pool, settings.blob_memory_bytes),
         limited=lambda claims: Limited(claims, worker_id, seams.claim_within),
         changed=crier.changed,
         bug=crier.bug,
@@ -144,6 +150,8 @@ def _custodian(settings: Settings, common: Resources, database_url: str) -> Cust
         settings.retention_report_days,
         settings.retention_message_days,
         None if hours is None else hours * 3600,
+        settings.blob_ttl_hours * 3600,
+        settings.blob_total_bytes,
     )
     return Custodian(common.pool, database_url, kept, _day_over, _refused)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -32,12 +33,20 @@ from mailproxy_server.rpc.queues import Queues
 from mailproxy_server.rpc.registry import Registry
 from mailproxy_server.rpc.reports import Reports
 from mailproxy_server.rpc.server import GrpcServer, TlsFiles
+from mailproxy_server.rpc.uploading import Uploads
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.verify import Verified
 
 log = structlog.get_logger()
 
-STRICT = {"SubmitMessage", "WatchMessage", "CancelMessage", "RescheduleMessage", "RetryMessage"}
+STRICT = {
+    "SubmitMessage",
+    "WatchMessage",
+    "CancelMessage",
+    "RescheduleMessage",
+    "RetryMessage",
+    "UploadAttachment",
+}
 """RPCs of MessageService that refuse what they do not know: it may be what matters."""
 
 
@@ -81,7 +90,9 @@ def build(settings: Settings, common: Resources) -> Parts:
     cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
     edge = _edge(settings, tenants)
-    messages = Messages(pool, intake, bell, cache, depth, tail, Outlook(pool), edge.faults)
+    messages = Messages(
+        pool, intake, bell, cache, depth, tail, Outlook(pool), _uploads(settings, pool), edge.faults
+    )
     keeper = AccountsServicer(
         accounts, _verifier(accounts), _counter(pool), cache.invalidate, _health(pool)
     )
@@ -94,6 +105,16 @@ def build(settings: Settings, common: Resources) -> Parts:
     ):
         registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
     return Parts(registry, tenants, cache, tail, intake)
+
+
+def _uploads(settings: Settings, pool: HotPool) -> Uploads:
+    return Uploads(
+        pool,
+        settings.max_attachment_bytes,
+        settings.max_attachments_bytes,
+        settings.spool_memory_bytes,
+        timedelta(hours=settings.blob_ttl_hours),
+    )
 
 
 def _health(pool: HotPool) -> Health:

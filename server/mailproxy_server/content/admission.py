@@ -5,7 +5,7 @@ from typing import Final
 
 from mailproxy.v1 import message_pb2
 
-from mailproxy_server.content import media, text
+from mailproxy_server.content import attachments, text
 from mailproxy_server.content.naming import ONCE, name_flaw
 from mailproxy_server.content.violations import Violations
 from mailproxy_server.mail.address import AddressInvalid, normalize
@@ -18,8 +18,6 @@ DISPLAY_NAME_LIMIT: Final = 256
 SUBJECT_LIMIT: Final = 2000
 HEADER_LIMIT: Final = 100
 HEADER_VALUE_LIMIT: Final = 16_384
-ATTACHMENT_LIMIT: Final = 100
-FILENAME_LIMIT: Final = 255
 
 
 def normalize_content(
@@ -48,7 +46,7 @@ def normalize_content(
     if content.headers:
         _check_headers(content.headers, violations)
     if content.attachments:
-        _check_attachments(content.attachments, violations)
+        attachments.check(content.attachments, violations)
     elif not (content.text_body or content.html_body):
         violations.add("composed.text_body", "is required: give text, HTML or an attachment")
     return tuple(recipients)
@@ -133,26 +131,3 @@ def _check_headers(headers: Sequence[message_pb2.Header], violations: Violations
             violations.add(f"{path}.name", flaw)
         seen.add(lower)
         _check_text(header.value, f"{path}.value", HEADER_VALUE_LIMIT, violations, tab=True)
-
-
-def _check_attachments(files: Sequence[message_pb2.Attachment], violations: Violations) -> None:
-    if len(files) > ATTACHMENT_LIMIT:
-        violations.add("composed.attachments", f"{len(files)} files; at most {ATTACHMENT_LIMIT}")
-        return
-    ids: set[str] = set()
-    for number, file in enumerate(files):
-        path = f"composed.attachments[{number}]"
-        if file.filename:
-            _check_text(file.filename, f"{path}.filename", FILENAME_LIMIT, violations)
-        elif not file.content_id:
-            violations.add(f"{path}.filename", "is required, unless content_id is given")
-        if file.media_type and (flaw := media.type_flaw(file.media_type)):
-            violations.add(f"{path}.media_type", flaw)
-        if file.content_id and (flaw := media.content_id_flaw(file.content_id)):
-            violations.add(f"{path}.content_id", flaw)
-        elif file.content_id in ids:
-            violations.add(f"{path}.content_id", "is another attachment's too; each needs its own")
-        if file.content_id:
-            ids.add(file.content_id)
-        if file.WhichOneof("source") is None:
-            violations.add(f"{path}.content", "is required: the bytes of the file")

@@ -12,6 +12,7 @@ from mailproxy.v1 import message_pb2
 
 from mailproxy_server.content import labels, raw, schedule
 from mailproxy_server.content.admission import check_count, normalize_content
+from mailproxy_server.content.attachments import external, named_blob
 from mailproxy_server.content.compose import verify_headers
 from mailproxy_server.content.fingerprint import fingerprint as digests_of
 from mailproxy_server.content.fingerprint import pack
@@ -33,6 +34,8 @@ class Admitted:
     `account_id` is as given, "" for the default account. `recipients` are distinct normal
     forms in the order of to, cc, bcc, or of the envelope. `send_time` is None for now.
     `content` is a serialized Email of what composing needs, without bcc; see `restore`.
+    `blobs` stands for its external attachments in order, the SHA-256 of an upload that one names,
+    else b""; None when there are none.
     `digests` is the fingerprint, {} when none was asked for.
     """
 
@@ -46,6 +49,7 @@ class Admitted:
     labels: dict[str, str]
     metadata: dict[str, str]
     content: bytes
+    blobs: tuple[bytes, ...] | None
     digests: dict[str, bytes]
     at_most_once: bool
 
@@ -62,6 +66,7 @@ class Admitted:
             "expire_at": expire_at,
             "return_path": self.return_path,
             "content": self.content,
+            "blobs": self.blobs,
             "labels": json.dumps(self.labels) if self.labels else None,
             "metadata": json.dumps(self.metadata) if self.metadata else None,
             "recipients": self.recipients,
@@ -103,6 +108,7 @@ def admit(
         labels=dict(email.labels) if email.labels else {},
         metadata=dict(email.metadata) if email.metadata else {},
         content=stored.SerializeToString(),
+        blobs=_blobs(stored.composed),
         digests=digests,
         at_most_once=at_most_once,
     )
@@ -191,6 +197,12 @@ def _return_path(
             "envelope.return_path", "is required: raw_mime's From does not name exactly one address"
         )
     return sender
+
+
+def _blobs(composed: message_pb2.ComposedContent) -> tuple[bytes, ...] | None:
+    """Stand for the external attachments; `composed` is empty where the message is raw."""
+    files = external(composed) if composed.attachments else []
+    return tuple([named_blob(file) or b"" for file in files]) or None
 
 
 def _seal(composed: message_pb2.ComposedContent, violations: Violations) -> None:

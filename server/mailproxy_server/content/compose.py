@@ -4,14 +4,17 @@
 in no header. Raw messages are completed by `content.raw`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.content import raw
+from mailproxy_server.content.attachments import is_external
 from mailproxy_server.content.headers import HeaderBlock, Mailbox
 from mailproxy_server.content.parts import File, file_block, tree
+from mailproxy_server.content.segments import FileRef, Segment, size_of
 from mailproxy_server.mail.address import domain_of
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -22,20 +25,37 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class Composed:
     """A message ready for DATA: CRLF line ends, not dot-stuffed, without the final dot.
 
-    `eight_bit`: the body needs 8BITMIME (RFC 6152). `utf8_headers`: the headers need
-    SMTPUTF8 (RFC 6531).
+    `segments` in their order make it up; the last one ends with a line end. `eight_bit`: the body
+    needs 8BITMIME (RFC 6152). `utf8_headers`: the headers need SMTPUTF8 (RFC 6531).
     """
 
-    octets: bytes
+    segments: tuple[Segment, ...]
     eight_bit: bool
     utf8_headers: bool
 
+    @property
+    def octets(self) -> bytes:
+        """The whole, of a message that has no file elsewhere."""
+        (octets,) = self.segments
+        assert isinstance(octets, bytes), "who has files elsewhere reads them"
+        return octets
 
-def compose(email: message_pb2.Email, *, message_id: str, date: datetime) -> Composed:
-    """Give the octets of a stored email. Raises only for faults of our own."""
+    @property
+    def size(self) -> int:
+        """Octets of the whole as it is sent, stuffing aside (RFC 1870)."""
+        return sum(map(size_of, self.segments))
+
+
+def compose(
+    email: message_pb2.Email, *, message_id: str, date: datetime, files: Sequence[FileRef] = ()
+) -> Composed:
+    """Give a stored email as it is sent; `files` are its external attachments, in order.
+
+    Raises only for faults of our own.
+    """
     if email.WhichOneof("content") == "raw_mime":
         octets, eight_bit = raw.complete(email.raw_mime, message_id, format_date(date))
-        return Composed(octets, eight_bit, utf8_headers=False)
+        return Composed((octets,), eight_bit, utf8_headers=False)
     content = email.composed
     sender = content.from_address.address
     block = HeaderBlock()
@@ -43,15 +63,16 @@ def compose(email: message_pb2.Email, *, message_id: str, date: datetime) -> Com
     block.pieces("Message-ID", [f" <{message_id}@{domain_of(sender)}>"])
     block.pieces("X-Mailproxy-Id", [f" {message_id}"])
     block.extend(caller_block(content))
-    files = [_file(a) for a in content.attachments]
-    part = tree(content.text_body, content.html_body, files, message_id)
+    elsewhere = iter(files)
+    attached = [
+        _file(a, next(elsewhere) if is_external(a) else a.content) for a in content.attachments
+    ]
+    part = tree(content.text_body, content.html_body, attached, message_id)
     block.pieces("MIME-Version", [" 1.0"])
     block.extend(part.block)
     head = block.checked()
-    octets = b"".join([head.encode(), b"\r\n", *part.segments])
-    if not octets.endswith(b"\r\n"):
-        octets += b"\r\n"
-    return Composed(octets, eight_bit=False, utf8_headers=not head.isascii())
+    segments = _joined([head.encode(), b"\r\n", *part.segments])
+    return Composed(segments, eight_bit=False, utf8_headers=not head.isascii())
 
 
 def verify_headers(content: message_pb2.ComposedContent) -> None:
@@ -97,11 +118,28 @@ def _mailbox(mailbox: message_pb2.Mailbox) -> Mailbox:
     return mailbox.address, mailbox.display_name
 
 
-def _file(attachment: message_pb2.Attachment, content: bytes | None = None) -> File:
+def _file(attachment: message_pb2.Attachment, content: Segment) -> File:
     return File(
         attachment.filename,
         attachment.media_type,
         attachment.content_id,
         attachment.inline,
-        attachment.content if content is None else content,
+        content,
     )
+
+
+def _joined(pieces: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Join what stands between files, and end the whole with a line end."""
+    if all(isinstance(piece, bytes) for piece in pieces):
+        octets = b"".join(pieces)  # type: ignore[arg-type]
+        return (octets if octets.endswith(b"\r\n") else octets + b"\r\n",)
+    joined: list[Segment] = []
+    between: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, FileRef):
+            joined += [b"".join(between), piece]
+            between = []
+        else:
+            between.append(piece)
+    last = b"".join(between)
+    return (*joined, last if last.endswith(b"\r\n") else last + b"\r\n")

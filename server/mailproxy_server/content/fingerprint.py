@@ -107,8 +107,15 @@ def _add_times(digests: dict[str, bytes], email: message_pb2.Email) -> None:
 
 
 def _attachment(attachment: message_pb2.Attachment) -> bytes:
+    """Digest it as it was admitted. One in the request leaves no trace of how it came; of others
+    the source is what was submitted, whatever will be there."""
     said = (attachment.filename, attachment.media_type, attachment.content_id)
-    return _digest("\n".join((*said, str(attachment.inline)))) + _digest(attachment.content)
+    own = _digest("\n".join((*said, str(attachment.inline))))
+    source = attachment.WhichOneof("source")
+    if source == "content":
+        return own + _digest(attachment.content)
+    named = getattr(attachment, source) if source else ""
+    return own + _digest("\n".join((str(source), named, attachment.sha256, attachment.md5)))
 
 
 def _mailboxes(boxes: Iterable[message_pb2.Mailbox]) -> str:

@@ -14,17 +14,19 @@ from itertools import count
 
 from mailproxy_server.content import media, transfer
 from mailproxy_server.content.headers import HeaderBlock
+from mailproxy_server.content.segments import FileRef, Segment
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An attachment or inline part; an empty `media_type` is guessed from the name."""
+    """An attachment or inline part; an empty `media_type` is guessed from the name. `content` is
+    its octets, or a file that is kept elsewhere."""
 
     filename: str
     media_type: str
     content_id: str
     inline: bool
-    content: bytes
+    content: Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Part:
     """
 
     block: HeaderBlock
-    segments: list[bytes]
+    segments: list[Segment]
     plain: bool = False
 
 
@@ -67,17 +69,18 @@ def text_part(subtype: str, text: str) -> Part:
 def file_part(file: File) -> Part:
     """Give the part of a file; its octets arrive exactly as they are.
 
-    A message/* part must not be encoded (RFC 2046 section 5.2.1): one that is not 7-bit
-    goes as octets without a type of its own.
+    A message/* part must not be encoded (RFC 2046 section 5.2.1): one that is not 7-bit, or is
+    not at hand to see, goes as octets without a type of its own.
     """
-    media_type = file.media_type or media.guess(file.filename)
+    media_type, content = file.media_type or media.guess(file.filename), file.content
     plain = media_type.lower().startswith("message/")
-    if plain and not transfer.seven_bit(file.content):
+    if plain and (isinstance(content, FileRef) or not transfer.seven_bit(content)):
         media_type, plain = media.DEFAULT_TYPE, False
     block = file_block(file, media_type)
     block.pieces("Content-Transfer-Encoding", [" 7bit" if plain else " base64"])
-    octets = file.content if plain else transfer.encode_binary(file.content)
-    return Part(block, [octets], plain=plain)
+    if not (plain or isinstance(content, FileRef)):
+        content = transfer.encode_binary(content)
+    return Part(block, [content], plain=plain)
 
 
 def file_block(file: File, media_type: str) -> HeaderBlock:
@@ -98,7 +101,7 @@ def _multipart(subtype: str, parts: Sequence[Part], boundary: str, extra: str = 
     block = HeaderBlock()
     pieces = [f" multipart/{subtype};", f' boundary="{boundary}"']
     block.pieces("Content-Type", [pieces[0], f"{extra};", pieces[1]] if extra else pieces)
-    segments: list[bytes] = []
+    segments: list[Segment] = []
     for part in parts:
         segments.append(f"--{boundary}\r\n{part.block.checked()}\r\n".encode("ascii"))
         segments += part.segments
@@ -112,6 +115,11 @@ def _boundary(seed: str, plain: Sequence[Part]) -> str:
     for number in count():
         digest = blake2b(f"{seed}/{number}".encode(), digest_size=12).hexdigest()
         stem = f"=_{digest}"
-        if not any(stem.encode() in segment for part in plain for segment in part.segments):
+        if not any(_holds(part, stem.encode()) for part in plain):
             return stem
     raise AssertionError  # count() does not end
+
+
+def _holds(part: Part, stem: bytes) -> bool:
+    """Whether a part that is not encoded has it."""
+    return any(isinstance(segment, bytes) and stem in segment for segment in part.segments)

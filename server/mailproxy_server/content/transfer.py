@@ -7,10 +7,10 @@ where there was none.
 import binascii
 from typing import Final
 
+from mailproxy_server.content.segments import LINE, encoded_size
+
 LINE_LIMIT: Final = 998
 """Octets of a line without its line end (RFC 5322 section 2.1.1)."""
-
-_BASE64_LINE: Final = 76
 
 
 def long_line(octets: bytes) -> int | None:
@@ -37,7 +37,7 @@ def encode_text(text: str) -> tuple[str, bytes]:
             return "7bit", octets
     octets = text.encode("utf-8")
     quoted = binascii.b2a_qp(octets, istext=True).replace(b"\n", b"\r\n")
-    if len(quoted) <= _base64_size(len(octets)):
+    if len(quoted) <= encoded_size(len(octets)):
         return "quoted-printable", quoted
     return "base64", encode_binary(octets.replace(b"\n", b"\r\n"))
 
@@ -45,10 +45,10 @@ def encode_text(text: str) -> tuple[str, bytes]:
 def encode_binary(octets: bytes) -> bytes:
     """Give octets in base64, exactly, in lines of 76."""
     joined = binascii.b2a_base64(octets, newline=False)
-    if len(joined) <= _BASE64_LINE:
+    if len(joined) <= LINE:
         return joined
-    starts = range(0, len(joined), _BASE64_LINE)
-    return b"\r\n".join([joined[start : start + _BASE64_LINE] for start in starts])
+    starts = range(0, len(joined), LINE)
+    return b"\r\n".join([joined[start : start + LINE] for start in starts])
 
 
 def seven_bit(octets: bytes) -> bool:
@@ -59,8 +59,3 @@ def seven_bit(octets: bytes) -> bool:
         and octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r")
         and long_line(octets) is None
     )
-
-
-def _base64_size(size: int) -> int:
-    lines = -(-size // 57)
-    return (size + 2) // 3 * 4 + 2 * lines

@@ -1,26 +1,23 @@
 """The senders of one lane: as many as there are parcels to carry and connections to use."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 from uuid import UUID
 
 from mailproxy_server.dispatcher import sending
 from mailproxy_server.dispatcher.budget import Budget
 from mailproxy_server.dispatcher.parcels import Parcel, Rack
+from mailproxy_server.dispatcher.patience import patiently
 from mailproxy_server.dispatcher.relays import Route
 from mailproxy_server.dispatcher.sending import Sent
-from mailproxy_server.mail.errors import Unavailable
+from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.queue import contents, marks
 from mailproxy_server.queue.claim import Claimed
-from mailproxy_server.queue.hot import Connection, Pool
-from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.hot import Pool
 
 LARGE_BUDGET = 64 * 2**20
 """Octets of large contents that one lane holds in memory at once."""
-
-T = TypeVar("T")
 
 Done = Callable[[Sent], None]
 """Told what came of a parcel."""
@@ -32,9 +29,16 @@ class Crew:
     """Carries parcels from the rack to the relay, for the worker `worker_id`."""
 
     def __init__(
-        self, pool: Pool, worker_id: UUID, lease: sending.Lease, done: Done, bug: Bug
+        self,
+        pool: Pool,
+        worker_id: UUID,
+        lease: sending.Lease,
+        shelf: Shelf,
+        done: Done,
+        bug: Bug,
     ) -> None:
         self._pool = pool
+        self._shelf = shelf
         self._worker_id = worker_id
         self._lease = lease
         self._done = done
@@ -87,32 +91,24 @@ class Crew:
             return await self._send(parcel, route)
         except Exception as bug:
             self._bug(parcel.content.message_id, bug)
-            return sending.faulty(parcel, route.account.retry)
+            return sending.faulty(parcel.claimed, parcel.content, route.account.retry)
 
     async def _send(self, parcel: Parcel, route: Route) -> Sent:
         if parcel.content.at_most_once:
-            marked = await self._patiently(
-                lambda link: marks.mark(link, self._worker_id, parcel.claimed)
+            marked = await patiently(
+                self._pool, lambda link: marks.mark(link, self._worker_id, parcel.claimed)
             )
             if not marked:
                 return Sent(returned=parcel.claimed)  # the lease is lost: the release is fenced
         if parcel.content.content is not None:
-            return await sending.send(parcel, route, self._lease)
+            return await sending.send(parcel, route, self._lease, self._shelf)
         async with self._budget.hold(3 * parcel.content.octets):  # stored, composed, stuffed
-            return await sending.send(await self._load(parcel), route, self._lease)
+            loaded = await self._load(parcel)
+            return await sending.send(loaded, route, self._lease, self._shelf)
 
     async def _load(self, parcel: Parcel) -> Parcel:
         tenant_id, message_id = parcel.claimed[0].tenant_id, parcel.content.message_id
-        whole = await self._patiently(
-            lambda link: contents.read(link, tenant_id, [message_id], 2**31 - 1)
+        whole = await patiently(
+            self._pool, lambda link: contents.read(link, tenant_id, [message_id], 2**31 - 1)
         )
         return replace(parcel, content=whole[message_id])
-
-    async def _patiently(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
-        """Ask the database, and again for as long as it is away."""
-        while True:
-            try:
-                async with borrowed(self._pool) as link:
-                    return await ask(link)
-            except Unavailable as error:
-                await asyncio.sleep(error.retry_after)

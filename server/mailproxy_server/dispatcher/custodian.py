@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue import emptying, hot, purge, retention
+from mailproxy_server.queue import blobs, emptying, flights, hot, purge, retention
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import first_id
@@ -27,11 +27,14 @@ SOON_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class Kept:
     """How long things are kept: reports and messages in days, contents in seconds after the final
-    state, None for as long as their message."""
+    state, None for as long as their message; blobs in seconds after their last use, and at most so
+    many octets of them."""
 
     report_days: int
     message_days: int
     content_seconds: float | None = None
+    blob_seconds: float = 72 * 3600.0
+    blob_octets: int = 20 * 2**30
 
 
 Told = Callable[[date, Fate], None]
@@ -70,6 +73,7 @@ class Custodian:
         async with asyncio.TaskGroup() as duties:
             duties.create_task(self._repeat(self.drop_days, self._every))
             duties.create_task(self._repeat(self.purge, self._every))
+            duties.create_task(self._repeat(self.tidy_blobs, self._every))
             if (seconds := self._kept.content_seconds) is not None:
                 pause = min(self._every, max(SOON_SECONDS, seconds / 60))
                 duties.create_task(self._repeat(self.empty, pause))
@@ -104,6 +108,18 @@ class Custodian:
         async with borrowed(self._pool) as link:
             tenants = await emptying.behind(link)
         await self._in_steps(tenants, lambda link, each: emptying.empty(link, each, seconds))
+
+    async def tidy_blobs(self) -> None:
+        """Remove files that were not used for long, and the oldest of too many."""
+        ttl, total = timedelta(seconds=self._kept.blob_seconds), self._kept.blob_octets
+        clock = asyncio.get_running_loop().time
+        gone = 1
+        while gone:
+            began = clock()
+            async with borrowed(self._pool) as link:
+                await flights.sweep(link)
+                gone = await blobs.purge(link, ttl, total)
+            await asyncio.sleep(clock() - began)
 
     async def _drop(self, old: retention.Day) -> Fate:
         link = await asyncpg.connect(

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from mailproxy_server.dispatcher.claims import Claims, Scope
 from mailproxy_server.dispatcher.crew import Bug
+from mailproxy_server.dispatcher.files import Files
 from mailproxy_server.dispatcher.limited import Limited
 from mailproxy_server.dispatcher.relays import Key, Relays
 from mailproxy_server.dispatcher.sending import Lease
 from mailproxy_server.dispatcher.settler import Settler
+from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.queue.hot import Pool
 
 
@@ -23,6 +25,8 @@ class Desk:
     settler: Settler
     lease: Lease
     share: float
+    files: Files
+    shelf: Shelf
     limited: Callable[[Claims], Limited]
     changed: Callable[[Key], None]
     bug: Bug

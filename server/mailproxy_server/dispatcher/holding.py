@@ -17,12 +17,13 @@ def fence(row: Claimed) -> Fence:
 class Holding:
     """The deliveries of one lane.
 
-    `count` of them wait for their attempt or are in it. `unread` have not been read yet;
-    `returned` go back to the queue as they were.
+    `count` of them wait for their attempt or are in it; `apart` wait for their files. `unread`
+    have not been read yet; `returned` go back to the queue as they were.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.apart = 0
         self.unread: list[Claimed] = []
         self.returned: list[Claimed] = []
         self._ours: set[Fence] = set()
@@ -47,6 +48,11 @@ class Holding:
         """Nothing was tried for these: they shall be released."""
         self.count -= len(rows)
         self.returned += rows
+
+    def set_apart(self, count: int) -> None:
+        """So many wait for their files, and take no room meanwhile; negative: they do no more."""
+        self.count -= count
+        self.apart += count
 
     def released(self, rows: Sequence[Claimed]) -> None:
         """These are in the queue again."""

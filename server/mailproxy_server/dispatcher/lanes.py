@@ -45,7 +45,7 @@ class Lane:
         self._gate = Gate(desk.share, desk.scope.poll_seconds)
         self._claims = Claims(key, desk.scope)
         self._limited = desk.limited(self._claims)
-        self._loading = Loading(key, desk, self._done)
+        self._loading = Loading(key, desk, self._done, self.wake)
         self._awake = asyncio.Event()
         self._generation = (0, 0)
         self._stopping = False
@@ -120,7 +120,7 @@ class Lane:
         if rest > 0:
             return rest
         single = leave.probe or leave.gap > 0
-        if single and self._loading.held:
+        if self._loading.full or (single and self._loading.held):
             return self._desk.scope.poll_seconds  # who carries it wakes us
         if leave.probe and (pause := await self._before_probe(link, route)):
             return pause
@@ -130,10 +130,10 @@ class Lane:
         if route.account.limits:
             return None
         drawn = await self._draw(link, leave)
-        if leave.probe and not drawn.rows:
-            self._gate.hear(())  # nothing was there to probe with: another may
         self._more = drawn.more
-        await self._loading.carry(link, route, drawn, leave.connections)
+        begun = await self._loading.carry(link, route, drawn, leave.connections)
+        if leave.probe and not begun:
+            self._gate.hear(())  # nothing was there to probe with: another may
         return drawn.pause
 
     async def _draw(self, link: Connection, leave: Leave) -> Drawn:
@@ -153,12 +153,16 @@ class Lane:
         async with borrowed(self._desk.pool) as link:
             most = self._loading.most(route.account)
             ration = await self._limited.fill(link, route, most)
-            if leave.probe and not ration.drawn.rows:
-                self._gate.hear(())
             if ration.exhausted:
+                if leave.probe and not ration.drawn.rows:
+                    self._gate.hear(())
                 return await self._exhausted(link, route, ration.drawn.pause)
             self._more = ration.drawn.more
-            await self._loading.carry(link, route, ration.drawn, connections, ration.reserved)
+            begun = await self._loading.carry(
+                link, route, ration.drawn, connections, ration.reserved
+            )
+            if leave.probe and not begun:
+                self._gate.hear(())
         return 0.0 if self._gate.pending else ration.drawn.pause
 
     async def _tidy(self, link: Connection, route: Route | None) -> None:

@@ -11,6 +11,7 @@ from mailproxy_server.dispatcher import sending
 from mailproxy_server.dispatcher.claims import Drawn
 from mailproxy_server.dispatcher.crew import Crew
 from mailproxy_server.dispatcher.desk import Desk
+from mailproxy_server.dispatcher.fetching import Fetching
 from mailproxy_server.dispatcher.holding import Holding
 from mailproxy_server.dispatcher.parcels import pack
 from mailproxy_server.dispatcher.permit import Reserved
@@ -27,15 +28,28 @@ SMALL_OCTETS = 16 * 1024
 """Contents up to this are read with the claim; larger ones when their turn has come."""
 
 
-class Loading:
-    """The deliveries that one lane holds, and its crew. `done` is told what came of a parcel."""
+APART_MOST = 5000
+"""Deliveries of one lane that wait for their files at once; it claims nothing beyond them."""
 
-    def __init__(self, key: Key, desk: Desk, done: Callable[[Sent], None]) -> None:
+
+class Loading:
+    """The deliveries that one lane holds, and its crew.
+
+    `done` is told what came of a parcel, `back` that something waits no more for its files.
+    """
+
+    def __init__(
+        self, key: Key, desk: Desk, done: Callable[[Sent], None], back: Callable[[], None]
+    ) -> None:
         self._key = key
         self._desk = desk
         self._told = done
         self._holding = Holding()
-        self._crew = Crew(desk.pool, desk.scope.worker_id, desk.lease, self._done, desk.bug)
+        self._back = back
+        self._crew = Crew(
+            desk.pool, desk.scope.worker_id, desk.lease, desk.shelf, self._done, desk.bug
+        )
+        self._fetching = Fetching(desk.files, self._fetched, desk.bug)
         self._fewer: int | None = None
         self._in_doubt = False
 
@@ -43,6 +57,11 @@ class Loading:
     def held(self) -> int:
         """Deliveries that wait for their attempt or are in it."""
         return self._holding.count
+
+    @property
+    def full(self) -> bool:
+        """Whether as many wait for their files as may."""
+        return self._holding.apart >= APART_MOST
 
     @property
     def lowest_priority(self) -> int:
@@ -82,19 +101,29 @@ class Loading:
         drawn: Drawn,
         connections: int,
         reserved: Reserved | None = None,
-    ) -> None:
-        """Read what the claimed ones hold and hand them to the crew."""
+    ) -> bool:
+        """Read what the claimed ones hold and hand them to the crew; give whether any were.
+
+        Those whose files are not here are set apart first.
+        """
         self._holding.take(drawn.rows)
         if not self._holding.unread:
-            return
+            return False
         ids = {row.message_id for row in self._holding.unread}
         texts = await contents.read(link, self._key[0], list(ids), SMALL_OCTETS)
         rows = self._holding.read()
         if withdrawn := [row for row in rows if row.cancel_requested]:
             self._done(sending.ended(withdrawn, Outcome.cancelled()))
             rows = [row for row in rows if not row.cancel_requested]
-        parcels = pack(rows, texts, self.most(route.account), drawn.by_age, reserved)
-        self._crew.carry(list(parcels), route, connections)
+        parcels = list(pack(rows, texts, self.most(route.account), drawn.by_age, reserved))
+        ready = [parcel for parcel in parcels if parcel.content.complete]
+        if len(ready) < len(parcels):
+            for parcel in parcels:
+                if not parcel.content.complete:
+                    self._holding.set_apart(len(parcel.claimed))
+                    self._fetching.begin(parcel, route)
+        self._crew.carry(ready, route, connections)
+        return bool(ready or withdrawn)
 
     def end(self, rows: Sequence[Claimed], outcome: Outcome) -> int:
         """End these, and what else has not been read yet, without an attempt; give how many."""
@@ -118,12 +147,22 @@ class Loading:
 
     async def drain(self, seconds: float) -> list[Claimed]:
         """Let sends in flight finish within `seconds`; give what was not begun."""
+        waiting = await self._fetching.drain()
         unsent = await self._crew.drain(seconds)
-        return self._holding.returned + self._holding.unread + unsent
+        return self._holding.returned + self._holding.unread + waiting + unsent
+
+    def _fetched(self, rows: Sequence[Claimed], sent: Sent) -> None:
+        """Their files are here or cannot be had. Of the account's relay it says nothing."""
+        self._holding.set_apart(-len(rows))
+        self._account_for(sent)
+        self._back()
 
     def _done(self, sent: Sent) -> None:
+        self._account_for(sent)
+        self._fewer = fewer(sent.verdicts) or self._fewer
+        self._told(sent)
+
+    def _account_for(self, sent: Sent) -> None:
         self._holding.attempted(len(sent.settlements))
         self._holding.give_back(sent.returned)
         self._desk.settler.add(sent.settlements)
-        self._fewer = fewer(sent.verdicts) or self._fewer
-        self._told(sent)

@@ -8,13 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 from mailproxy_server.content.codec import restore
 from mailproxy_server.content.compose import Composed, compose
+from mailproxy_server.content.segments import FileRef
+from mailproxy_server.content.sources.source import Unfetchable
+from mailproxy_server.dispatcher.body import StreamedBody
 from mailproxy_server.dispatcher.parcels import Parcel
 from mailproxy_server.dispatcher.permit import Permit
 from mailproxy_server.dispatcher.relays import Route
+from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.mail.envelope import Envelope
 from mailproxy_server.mail.transcript import Fault, Transcript
-from mailproxy_server.policy.classify import Verdict, classify
+from mailproxy_server.policy.classify import Kind, Scope, Verdict, classify
 from mailproxy_server.policy.retry import RetryPolicy, innocent, settle_verdict
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
@@ -51,33 +55,52 @@ def ended(rows: Sequence[Claimed], outcome: Outcome) -> Sent:
     return Sent([Settlement(row, outcome, attempted=False) for row in rows])
 
 
-def faulty(parcel: Parcel, policy: RetryPolicy) -> Sent:
-    """Settle a parcel that a bug of ours stopped: it comes back later and stops nothing.
+def faulty(rows: Sequence[Claimed], content: Content, policy: RetryPolicy) -> Sent:
+    """Settle deliveries that a bug of ours stopped: they come back later and stop nothing.
 
     What the relay got is not known, and the bug is likely still there: the usual wait, no less.
     """
-    return Sent([Settlement(row, _faulty(row, parcel, policy)) for row in parcel.claimed])
+    return Sent([Settlement(row, _faulty(row, content, policy)) for row in rows])
 
 
-async def send(parcel: Parcel, route: Route, lease: Lease) -> Sent:
+def unavailable(
+    rows: Sequence[Claimed], content: Content, policy: RetryPolicy, error: Unfetchable
+) -> Sent:
+    """Settle deliveries whose message names a file that cannot be had: an attempt that failed."""
+    kind = Kind.TRANSIENT if error.passing else Kind.PERMANENT
+    verdict = Verdict(kind, Scope.CONTENT, Reason.ATTACHMENT_UNAVAILABLE)
+    outcomes = _outcomes(rows, content, (verdict,) * len(rows), policy)
+    said = [replace(outcome, detail=str(error)) for outcome in outcomes]
+    return Sent([Settlement(*pair) for pair in zip(rows, said, strict=True)])
+
+
+async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent:
     """Send one parcel, its content loaded; give what came of each of its recipients."""
     content, rows = parcel.content, parcel.claimed
     started = datetime.now(UTC)
     if rows[0].expire_at and rows[0].expire_at <= started:
         return ended(rows, Outcome.expired())
-    composed = await _compose(content)
+    tenant_id = route.account.tenant_id
+    files = await shelf.refs(tenant_id, content.blobs) if content.blobs else []
+    if isinstance(files, bytes):
+        await shelf.lost(tenant_id, content, files)
+        return Sent(returned=rows)
+    composed = await _compose(content, files)
     if route.account.capture:
         return Sent([Settlement(row, Outcome.captured()) for row in rows])
+    body = StreamedBody(tenant_id, composed.segments, shelf) if files else composed.octets
     recipients = tuple(row.recipient for row in rows)
     permit = Permit(lease, parcel.reserved)
     transcript = await route.pool.send(
         Envelope(content.return_path, recipients),
-        composed.octets,
+        body,
         eight_bit=composed.eight_bit,
         utf8_headers=composed.utf8_headers,
         envelope_id=content.message_id.hex,
         permit=permit,
     )
+    if isinstance(body, StreamedBody) and body.lost is not None:
+        await shelf.lost(tenant_id, content, body.lost)
     verdicts = classify(transcript, recipients)
     if all(map(innocent, verdicts)):
         return Sent(returned=rows, verdicts=verdicts, detail=transcript.trouble)
@@ -95,13 +118,23 @@ def _settlements(
     policy: RetryPolicy,
     mail_at: datetime | None,
 ) -> list[Settlement]:
-    now, content = datetime.now(UTC), parcel.content
-    first, expire_at = parcel.claimed[0], parcel.claimed[0].expire_at
+    outcomes = _outcomes(parcel.claimed, parcel.content, verdicts, policy)
+    settlements = []
+    for number, (row, outcome) in enumerate(zip(parcel.claimed, outcomes, strict=True)):
+        part = _part(transcript, number) if len(parcel.claimed) > 1 else transcript
+        settlements.append(Settlement(row, outcome, True, part, mail_at))
+    return settlements
+
+
+def _outcomes(
+    rows: Sequence[Claimed], content: Content, verdicts: Sequence[Verdict], policy: RetryPolicy
+) -> list[Outcome]:
+    """Give what the verdicts come to for deliveries that were claimed together."""
+    now, first, expire_at = datetime.now(UTC), rows[0], rows[0].expire_at
     since = first.round_at or max(content.accepted_at, content.send_at or content.accepted_at)
     jitter = random.uniform(-1, 1)  # noqa: S311 - spreads retries, guards nothing
-    settlements = []
-    for number, (row, verdict) in enumerate(zip(parcel.claimed, verdicts, strict=True)):
-        outcome = settle_verdict(
+    return [
+        settle_verdict(
             verdict,
             attempt=row.attempts + 1,
             age=(now - since).total_seconds(),
@@ -111,9 +144,8 @@ def _settlements(
             spared=row.spared,
             at_most_once=content.at_most_once,
         )
-        part = _part(transcript, number) if len(parcel.claimed) > 1 else transcript
-        settlements.append(Settlement(row, outcome, True, part, mail_at))
-    return settlements
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
 
 
 def _part(transcript: Transcript, number: int) -> Transcript:
@@ -122,20 +154,22 @@ def _part(transcript: Transcript, number: int) -> Transcript:
     return replace(transcript, exchanges=mine)
 
 
-def _faulty(row: Claimed, parcel: Parcel, policy: RetryPolicy) -> Outcome:
-    if parcel.content.at_most_once:
+def _faulty(row: Claimed, content: Content, policy: RetryPolicy) -> Outcome:
+    if content.at_most_once:
         return Outcome.failed(Reason.OUTCOME_UNKNOWN, possible_duplicate=True)
     wait = policy.delay(row.attempts + 1, 0.0)
     return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)
 
 
-async def _compose(content: Content) -> Composed:
+async def _compose(content: Content, files: Sequence[FileRef]) -> Composed:
     if content.octets > LARGE_OCTETS:
-        return await asyncio.to_thread(_composed, content)
-    return _composed(content)
+        return await asyncio.to_thread(_composed, content, files)
+    return _composed(content, files)
 
 
-def _composed(content: Content) -> Composed:
+def _composed(content: Content, files: Sequence[FileRef]) -> Composed:
     assert content.content is not None, "who sends has loaded the content"
     date = max(content.accepted_at, content.send_at or content.accepted_at)
-    return compose(restore(content.content), message_id=str(content.message_id), date=date)
+    return compose(
+        restore(content.content), message_id=str(content.message_id), date=date, files=files
+    )

@@ -47,6 +47,8 @@ class FaultKind(StrEnum):
     """An address needs SMTPUTF8 (RFC 6531), not offered; nothing was sent."""
     NEEDS_8BITMIME = "needs_8bitmime"
     """The content needs 8BITMIME (RFC 6152), not offered; nothing was sent."""
+    CONTENT_LOST = "content_lost"
+    """A file of ours was not whole, and we closed the connection before the final dot."""
     LEASE_LOST = "lease_lost"
     """We could not renew our lease and closed the connection before the final dot."""
     LATE = "late"

@@ -51,6 +51,7 @@ _AUTH = Judgement(Kind.TRANSIENT, Scope.ACCOUNT, Reason.RELAY_AUTH, hard=True)
 _TOO_LARGE = Judgement(Kind.PERMANENT, Scope.CONTENT, Reason.TOO_LARGE)
 _SMTPUTF8 = Judgement(Kind.PERMANENT, Scope.CONTENT, Reason.NEEDS_SMTPUTF8)
 _EIGHTBIT = Judgement(Kind.PERMANENT, Scope.CONTENT, Reason.NEEDS_8BITMIME)
+_FILE = Judgement(Kind.TRANSIENT, Scope.US, Reason.ATTACHMENT_UNAVAILABLE)
 
 FAULTS: dict[FaultKind, FaultRule] = {
     FaultKind.UNREACHABLE: FaultRule(_UNREACHABLE, "no connection"),
@@ -62,9 +63,10 @@ FAULTS: dict[FaultKind, FaultRule] = {
     FaultKind.TOO_LARGE: FaultRule(_TOO_LARGE, "above the relay's SIZE (RFC 1870)"),
     FaultKind.NEEDS_SMTPUTF8: FaultRule(_SMTPUTF8, "not offered (RFC 6531)"),
     FaultKind.NEEDS_8BITMIME: FaultRule(_EIGHTBIT, "not offered (RFC 6152)"),
+    FaultKind.CONTENT_LOST: FaultRule(_FILE, "a kept file was not whole, before the final dot"),
     FaultKind.LATE: FaultRule(INCOMPLETE, "room in the limits was not used in time; not sent"),
     FaultKind.LEASE_LOST: FaultRule(INCOMPLETE, "the lease was lost before the final dot"),
     FaultKind.DRAINING: FaultRule(INCOMPLETE, "we are stopping, before the final dot"),
 }
-BEFORE_THE_DOT = frozenset({FaultKind.LEASE_LOST, FaultKind.DRAINING})
+BEFORE_THE_DOT = frozenset({FaultKind.LEASE_LOST, FaultKind.DRAINING, FaultKind.CONTENT_LOST})
 """At stage DOT these mean that no dot was sent; every other fault there came after it."""

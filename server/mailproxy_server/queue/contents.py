@@ -10,7 +10,11 @@ from mailproxy_server.queue.hot import Connection
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A message as it is needed for sending. `content` is None when it was left in the table."""
+    """A message as it is needed for sending. `content` is None when it was left in the table.
+
+    `blobs` are the SHA-256 of its external attachments in order, b"" of one that is not here yet;
+    None when it has none.
+    """
 
     message_id: UUID
     accepted_at: datetime
@@ -20,12 +24,24 @@ class Content:
     content: bytes | None
     traceparent: str | None
     at_most_once: bool
+    blobs: Sequence[bytes] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that it is made of is here."""
+        return self.blobs is None or all(self.blobs)
 
 
 _READ = """
 SELECT message_id, accepted_at, send_at, return_path, octet_length(content),
-       CASE WHEN octet_length(content) <= $3 THEN content END, traceparent, at_most_once
+       CASE WHEN octet_length(content) <= $3 THEN content END, traceparent, at_most_once,
+       blobs
 FROM mailproxy.messages WHERE tenant_id = $1 AND message_id = ANY($2)
+"""
+
+_FETCHED = """
+UPDATE mailproxy.messages SET blobs = $4
+WHERE tenant_id = $1 AND message_id = $2 AND blobs = $3::bytea[]
 """
 
 
@@ -38,3 +54,19 @@ async def read(
     """
     rows = await link.fetch(_READ, tenant_id, list(message_ids), largest)
     return {row[0]: Content(*row) for row in rows}
+
+
+async def fetched(
+    link: Connection,
+    tenant_id: UUID,
+    message_id: UUID,
+    before: Sequence[bytes],
+    after: Sequence[bytes],
+) -> bool:
+    """Note the files of a message, if they still are what was read before; give whether.
+
+    Who fetched them beside was first: what one recipient was sent, the others are sent too. Locks
+    the message by its key.
+    """
+    status = await link.execute(_FETCHED, tenant_id, message_id, list(before), list(after))
+    return status.endswith(" 1")

@@ -41,7 +41,7 @@ SELECT held.ctid FROM unnest($2::uuid[]) AS given(message_id) CROSS JOIN LATERAL
 """
 
 _EMPTY = f"""
-UPDATE mailproxy.messages m SET content = ''
+UPDATE mailproxy.messages m SET content = '', blobs = NULL
 WHERE ctid = ANY($2::tid[]) AND tenant_id = $1
   AND NOT EXISTS (SELECT 1 FROM mailproxy.deliveries d
       WHERE d.tenant_id = $1 AND d.message_id = m.message_id OFFSET 0)

@@ -17,7 +17,8 @@ class NewMessage:
     """A message to queue: checked, normalised, its account resolved.
 
     `digests` is the fingerprint kept with `request_id` (empty without one). `labels` and
-    `metadata` are JSON objects as text, or None when empty. `send_at` None means now.
+    `metadata` are JSON objects as text, or None when empty. `send_at` None means now. `blobs` are
+    as `contents.Content` has them.
     """
 
     tenant_id: UUID
@@ -35,6 +36,7 @@ class NewMessage:
     traceparent: str | None
     recipients: tuple[str, ...]
     at_most_once: bool = False
+    blobs: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
                          $6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::text[],
                          $10::bytea[], $11::jsonb[], $12::jsonb[], $13::text[], $14::text[],
-                         $15::boolean[])
+                         $15::boolean[], $16::text[])
       AS t(tenant_id, message_id, account_id, request_id, digests, priority, send_at, expire_at,
-           return_path, content, labels, metadata, traceparent, recipients, at_most_once)
+           return_path, content, labels, metadata, traceparent, recipients, at_most_once, blobs)
 ), fresh AS (
     INSERT INTO mailproxy.requests (tenant_id, request_id, message_id, digests, created_at)
     SELECT tenant_id, request_id, message_id, digests, now() FROM input
@@ -75,10 +77,11 @@ WITH input AS MATERIALIZED (
 ), stored AS (
     INSERT INTO mailproxy.messages (tenant_id, message_id, account_id, request_id, priority,
         accepted_at, send_at, expire_at, return_path, content, labels, metadata, traceparent,
-        recipient_count, at_most_once)
+        recipient_count, at_most_once, blobs)
     SELECT tenant_id, message_id, account_id, request_id, priority, now(), send_at, expire_at,
            return_path, content, labels, metadata, traceparent,
-           cardinality(string_to_array(recipients, E'\n')), at_most_once FROM accepted
+           cardinality(string_to_array(recipients, E'\n')), at_most_once, blobs::bytea[]
+    FROM accepted
 ), queued AS (
     INSERT INTO mailproxy.deliveries (tenant_id, message_id, recipient_no, account_id, recipient,
                                       priority, due_at, expire_at, held)
@@ -126,8 +129,16 @@ async def insert(link: Connection, batch: Sequence[NewMessage]) -> dict[UUID, da
         [m.traceparent for m in batch],
         ["\n".join(m.recipients) for m in batch],
         [m.at_most_once for m in batch],
+        [_array(m.blobs) for m in batch],
     )
     return {row["message_id"]: row["accepted_at"] for row in rows}
+
+
+def _array(blobs: tuple[bytes, ...] | None) -> str | None:
+    """Give digests as PostgreSQL's text of a bytea[]: arrays of arrays must be rectangular."""
+    if blobs is None:
+        return None
+    return "{" + ",".join(f'"\\\\x{blob.hex()}"' for blob in blobs) + "}"
 
 
 async def known(

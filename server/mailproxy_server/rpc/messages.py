@@ -33,6 +33,7 @@ from mailproxy_server.rpc.find import find, not_found
 from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.status import to_status
 from mailproxy_server.rpc.unknown import refuse_unknown
+from mailproxy_server.rpc.uploading import Uploads
 
 BATCH_LIMIT = 1000
 _BREATH = 25
@@ -53,6 +54,7 @@ class Messages:
     depth: Depth
     tail: Tail
     outlook: Outlook
+    uploads: Uploads
     faults: Faults
 
     async def SubmitMessage(self, request: Submit, call: Call) -> Submitted:
@@ -158,6 +160,12 @@ class Messages:
         """Bring failed and expired recipients back to the queue."""
         return await Controlling(self.pool, self.bell, self.accounts).retry(request, call)
 
+    async def UploadAttachment(
+        self, requests: AsyncIterator[message_pb2.UploadAttachmentRequest], call: Call
+    ) -> message_pb2.UploadAttachmentResponse:
+        """Keep a file that messages may name."""
+        return await self.uploads.take(requests, call)
+
     async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
         message = await self._prepare(request, call, path)
         if request.validate_only:
@@ -183,6 +191,12 @@ class Messages:
                 if await self._known(request, call.tenant_id) is None:
                     raise _at_field(error, f"{path}email.account_id") from None
                 account_id = admitted.account_id  # deleted since; it was accepted before that
+        if admitted.blobs and any(admitted.blobs):
+            try:
+                await self.uploads.check_named(call, admitted, path)
+            except InvalidFields:
+                if await self._known(request, call.tenant_id) is None:
+                    raise
         return submission.new_message(
             call.tenant_id, account_id, request, admitted, now, call.traceparent
         )

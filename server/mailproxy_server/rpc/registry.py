@@ -4,20 +4,17 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.descriptor import ServiceDescriptor
 
 from mailproxy_server.mail.errors import MailProxyError
-from mailproxy_server.rpc.call import Call
-from mailproxy_server.rpc.edge import Context, Edge, parse
+from mailproxy_server.rpc.binding import Bound, gathering, streaming, unary
+from mailproxy_server.rpc.edge import Context, Edge
 from mailproxy_server.rpc.streams import Streams
-from mailproxy_server.rpc.tracing import Answer, traced
 
 if TYPE_CHECKING:
     RpcHandler = grpc.RpcMethodHandler[Any, Any]
@@ -25,9 +22,6 @@ else:
     RpcHandler = grpc.RpcMethodHandler  # not subscriptable at run time
 
 _LOOK_SECONDS = 0.02
-
-Unary = Callable[[Any, Call], Awaitable[Message]]
-Streaming = Callable[[Any, Call], AsyncGenerator[Message, None]]
 
 
 class Registry(grpc.GenericRpcHandler):
@@ -57,18 +51,16 @@ class Registry(grpc.GenericRpcHandler):
         """
         streams = self.streams(service.full_name)
         for method in service.methods:
+            bound = Bound(self.edge, self._calls, streams, method, method.name in strict)
             answer = getattr(servicer, method.name)
-            self._handlers[f"/{service.full_name}/{method.name}"] = (
-                grpc.unary_stream_rpc_method_handler(
-                    _streaming(
-                        self.edge, self._calls, streams, method, answer, method.name in strict
-                    )
-                )
-                if method.server_streaming
-                else grpc.unary_unary_rpc_method_handler(
-                    _unary(self.edge, self._calls, method, answer, method.name in strict)
-                )
-            )
+            one: RpcHandler
+            if method.client_streaming:
+                one = grpc.stream_unary_rpc_method_handler(gathering(bound, answer))
+            elif method.server_streaming:
+                one = grpc.unary_stream_rpc_method_handler(streaming(bound, answer))
+            else:
+                one = grpc.unary_unary_rpc_method_handler(unary(bound, answer))
+            self._handlers[f"/{service.full_name}/{method.name}"] = one
 
     def add_foreign(self, path: str, handler: RpcHandler) -> None:
         """Register one RPC that passes no chain: health and reflection."""
@@ -107,56 +99,3 @@ class Registry(grpc.GenericRpcHandler):
         while len(self._calls) and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
         self._calls.drain()
-
-
-def _unary(
-    edge: Edge, calls: Streams, method: MethodDescriptor, servicer: Unary, strict: bool
-) -> Answer:
-    kind = GetMessageClass(method.input_type)
-
-    async def answer(raw: bytes, context: Context) -> bytes:
-        try:
-            with calls.open():
-                call = await edge.admit(raw, context)
-                with edge.budget.hold(call.size):
-                    response = await servicer(parse(kind, raw, strict), call)
-                    return response.SerializeToString()
-        except Exception as error:
-            await edge.refuse(context, error)
-
-    return _told(edge, method, answer)
-
-
-def _streaming(
-    edge: Edge,
-    calls: Streams,
-    streams: Streams,
-    method: MethodDescriptor,
-    servicer: Streaming,
-    strict: bool,
-) -> Answer:
-    kind = GetMessageClass(method.input_type)
-
-    async def answer(raw: bytes, context: Context) -> None:
-        try:
-            with calls.open():
-                call = await edge.admit(raw, context)
-            # grpc keeps the request's bytes for as long as the stream, so they stay counted.
-            with streams.open(), edge.budget.hold(call.size):
-                async with contextlib.aclosing(
-                    servicer(parse(kind, raw, strict), call)
-                ) as responses:
-                    async for response in responses:
-                        await context.write(response.SerializeToString())
-        except grpc.aio.BaseError:  # the client went away while we wrote
-            raise
-        except Exception as error:
-            await edge.refuse(context, error)
-
-    return _told(edge, method, answer)
-
-
-def _told(edge: Edge, method: MethodDescriptor, answer: Answer) -> Answer:
-    if edge.tracer is None:
-        return answer
-    return traced(edge.tracer, method.containing_service.full_name, method.name, answer)

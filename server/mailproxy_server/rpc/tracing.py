@@ -8,7 +8,8 @@ import grpc
 import grpc.aio
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Answer = Callable[[bytes, Context], Awaitable[Any]]
+Answer = Callable[[Any, Context], Awaitable[Any]]
+"""Answers a call: what is given is the request's bytes, or the stream of them."""
 
 
 class Tracer(Protocol):
@@ -28,11 +29,12 @@ class Tracer(Protocol):
 def traced(tracer: Tracer, service: str, method: str, answer: Answer) -> Answer:
     """Give `answer`, telling `tracer` of each call."""
 
-    async def tell(raw: bytes, context: Context) -> Any:
-        started = tracer.start(service, method, traceparent(context), len(raw))
+    async def tell(given: Any, context: Context) -> Any:
+        size = len(given) if isinstance(given, bytes) else 0
+        started = tracer.start(service, method, traceparent(context), size)
         code = grpc.StatusCode.OK
         try:
-            return await answer(raw, context)
+            return await answer(given, context)
         except asyncio.CancelledError:
             late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED

@@ -79,6 +79,21 @@ def stuffed(content: bytes) -> tuple[bytes, bytes]:
     return ready, b".\r\n" if not ready or ready.endswith(b"\r\n") else b"\r\n.\r\n"
 
 
+class Stuffer:
+    """Doubles leading dots as `stuffed` does, of a content that comes in blocks."""
+
+    def __init__(self) -> None:
+        self._last = b"\n"
+
+    def feed(self, block: bytes) -> bytes:
+        """Give a block as it is sent."""
+        ready = block.replace(b"\n.", b"\n..")
+        if self._last == b"\n" and ready.startswith(b"."):
+            ready = b"." + ready
+        self._last = block[-1:] or self._last
+        return ready
+
+
 def wire_form(steps: tuple[Step, ...]) -> bytes:
     """Give the octets of these commands; raise ValueError if one would be more than one line."""
     octets = "\r\n".join([step.command for step in steps]).encode() + b"\r\n"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mailproxy_server.mail.envelope import Envelope
 from mailproxy_server.mail.transcript import Exchange, Transcript
+from mailproxy_server.smtp.body import Body, size_of
 from mailproxy_server.smtp.commands import Needs, plan
 from mailproxy_server.smtp.connect import Opening
 from mailproxy_server.smtp.lineup import Lineup
@@ -36,7 +37,7 @@ class PoolFacts:
 @dataclass(frozen=True, slots=True)
 class _Message:
     envelope: Envelope
-    content: bytes
+    content: bytes | Body
     needs: Needs
     permit: Permit
     started: float
@@ -78,7 +79,7 @@ class Pool:
     async def send(
         self,
         envelope: Envelope,
-        content: bytes,
+        content: bytes | Body,
         *,
         eight_bit: bool,
         utf8_headers: bool,
@@ -91,8 +92,7 @@ class Pool:
         does. Cancelled, it cuts the connection: what became of the message is not known.
         """
         started = asyncio.get_running_loop().time()
-        size = len(content) if content.endswith(b"\r\n") else len(content) + 2
-        needs = Needs(size, eight_bit, utf8_headers, envelope_id)
+        needs = Needs(size_of(content), eight_bit, utf8_headers, envelope_id)
         place = await self._take()
         try:
             return await self._attempt(place, _Message(envelope, content, needs, permit, started))

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
-from mailproxy_server.smtp.commands import Plan, Step, stuffed, wire_form
+from mailproxy_server.smtp.body import Body, BodyLost
+from mailproxy_server.smtp.commands import Plan, Step, Stuffer, stuffed, wire_form
 from mailproxy_server.smtp.session import Session
 from mailproxy_server.smtp.wire import Answer
 
@@ -46,7 +47,7 @@ class Transaction:
     _accepted: int = 0
     _ready: bool = False
 
-    async def run(self, content: bytes, permit: Permit, *, pipelined: bool) -> None:
+    async def run(self, content: bytes | Body, permit: Permit, *, pipelined: bool) -> None:
         """Go through it to its end, whichever that is. Cancelled, the session must be aborted."""
         for step, fault in self.plan.impossible:
             self._note(step, Answer(self.started, fault))
@@ -63,7 +64,10 @@ class Transaction:
         else:
             await self._envelope_step_by_step()
         if self._ready and self._accepted:
-            await self._content(content, permit)
+            if isinstance(content, bytes):
+                await self._content(content, permit)
+            else:
+                await self._stream(content, permit)
         elif self._ready:
             await self._dot(b".\r\n")  # RFC 2920 section 3.1: 354 though no recipient was accepted
 
@@ -107,6 +111,23 @@ class Transaction:
         if len(ready) > AT_ONCE:
             await wire.pour(ready, self.session.timeouts.body)
             ready = b""
+        await self._end(ready + end, permit)
+
+    async def _stream(self, body: Body, permit: Permit) -> None:
+        """Send a content block by block; where it breaks off, the connection is cut."""
+        wire, stuffer = self.session.wire, Stuffer()
+        try:
+            async for block in body.blocks():
+                await wire.pour(stuffer.feed(block), self.session.timeouts.body)
+                if wire.fault is not None:
+                    break
+        except BodyLost as lost:
+            wire.fail(Fault(FaultKind.CONTENT_LOST, str(lost)))
+        await self._end(b".\r\n", permit)
+
+    async def _end(self, octets: bytes, permit: Permit) -> None:
+        """Send the last octets with the final dot, if all before them left and it may."""
+        wire = self.session.wire
         if wire.fault is not None:
             said = wire.stray if wire.stray is not None and not wire.stray.positive else None
             self._note(_SENDING, Answer(wire.now(), said or wire.fault))
@@ -116,7 +137,7 @@ class Transaction:
             wire.fail(refused)
             self._note(_NOT_SENT, Answer(wire.now(), refused))
             return
-        await self._dot(ready + end)
+        await self._dot(octets)
 
     async def _dot(self, octets: bytes) -> None:
         wire = self.session.wire

@@ -219,7 +219,10 @@ Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
 
 @_typing.final
 class Attachment(_message.Message):
-    """A file that goes with the message."""
+    """A file that goes with the message. What is not in the request itself is fetched before the first
+    attempt, kept, and the same on every attempt; a fetch that fails is an attempt that failed, with
+    ATTACHMENT_UNAVAILABLE.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -227,9 +230,18 @@ class Attachment(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     CONTENT_ID_FIELD_NUMBER: _builtins.int
     INLINE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    MD5_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    BASE64_FIELD_NUMBER: _builtins.int
+    HTTP_URL_FIELD_NUMBER: _builtins.int
+    FILESYSTEM_FIELD_NUMBER: _builtins.int
+    BLOB_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
-    """Name shown to the recipient; required unless content_id is given. At most 255 characters."""
+    """Name shown to the recipient; required unless content_id is given. At most 255 characters.
+    A marker {MD5:<hex>} or {SHA256:<hex>} in it stands for the field of that name, and is not
+    sent: "report_{MD5:...}.pdf" arrives as "report.pdf".
+    """
     media_type: _builtins.str
     """For example "application/pdf". Empty: guessed from filename, else application/octet-stream.
     At most 255 characters; not multipart.
@@ -240,10 +252,27 @@ class Attachment(_message.Message):
     """
     inline: _builtins.bool
     """True: Content-Disposition inline, and part of multipart/related with the HTML body."""
-    content: _builtins.bytes
-    """The bytes themselves.
-    11 to 19: base64, url, endpoint, file, upload
+    sha256: _builtins.str
+    """SHA-256 of the bytes, 64 hexadecimal digits. With it a file that is kept already is not
+    fetched again, and one with another digest is refused.
     """
+    md5: _builtins.str
+    """MD5 of the bytes, 32 hexadecimal digits; as sha256, where nothing better is known."""
+    content: _builtins.bytes
+    """The bytes themselves."""
+    base64: _builtins.str
+    """The bytes in base64, for callers that have it so."""
+    http_url: _builtins.str
+    """An http or https URL, which the proxy gets; at most 4,096 characters. Addresses that are not
+    public are refused, unless the operator allows them.
+    """
+    filesystem: _builtins.str
+    """13: endpoint
+    An absolute path on the server, below one of the roots that the operator has set; at most
+    4,096 characters.
+    """
+    blob: _builtins.str
+    """The content address that UploadAttachment gave, as "sha256:<64 hexadecimal digits>"."""
     def __init__(
         self,
         *,
@@ -251,13 +280,19 @@ class Attachment(_message.Message):
         media_type: _builtins.str = ...,
         content_id: _builtins.str = ...,
         inline: _builtins.bool = ...,
+        sha256: _builtins.str = ...,
+        md5: _builtins.str = ...,
         content: _builtins.bytes = ...,
+        base64: _builtins.str = ...,
+        http_url: _builtins.str = ...,
+        filesystem: _builtins.str = ...,
+        blob: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "filesystem", b"filesystem", "http_url", b"http_url", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_id", b"content_id", "filename", b"filename", "inline", b"inline", "media_type", b"media_type", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "content_id", b"content_id", "filename", b"filename", "filesystem", b"filesystem", "http_url", b"http_url", "inline", b"inline", "md5", b"md5", "media_type", b"media_type", "sha256", b"sha256", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["content", "base64", "http_url", "filesystem", "blob"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
@@ -1466,3 +1501,105 @@ class RetryMessageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryMessageResponse: _TypeAlias = RetryMessageResponse  # noqa: Y015
+
+@_typing.final
+class UploadAttachmentRequest(_message.Message):
+    """Takes messages in and tells what became of them.
+    A request of UploadAttachment: the first says what comes, the others bring it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes of the file, at most 1 MiB."""
+    @_builtins.property
+    def start(self) -> Global___UploadStart:
+        """In the first request, and in no other."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___UploadStart | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["start", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___UploadAttachmentRequest: _TypeAlias = UploadAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class UploadStart(_message.Message):
+    """What is about to be uploaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    OCTETS_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """SHA-256 of the whole, 64 hexadecimal digits; empty: not checked. With it a file that is kept
+    already is answered at once, and nothing needs to be sent.
+    """
+    octets: _builtins.int
+    """Bytes of the whole; 0: not known. What is too large is then refused at once."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        octets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["octets", b"octets", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadStart: _TypeAlias = UploadStart  # noqa: Y015
+
+@_typing.final
+class UploadAttachmentResponse(_message.Message):
+    """Response of UploadAttachment: the file is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOB_FIELD_NUMBER: _builtins.int
+    MD5_FIELD_NUMBER: _builtins.int
+    OCTETS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    blob: _builtins.str
+    """Its content address, for Attachment.blob: "sha256:<64 hexadecimal digits>"."""
+    md5: _builtins.str
+    """Its MD5, 32 hexadecimal digits."""
+    octets: _builtins.int
+    """Its bytes."""
+    known: _builtins.bool
+    """True when it was kept already."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it is kept at least, unless the server needs the room; naming it in a message keeps
+        it for as long as the message needs it.
+        """
+
+    def __init__(
+        self,
+        *,
+        blob: _builtins.str = ...,
+        md5: _builtins.str = ...,
+        octets: _builtins.int = ...,
+        known: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "expire_time", b"expire_time", "known", b"known", "md5", b"md5", "octets", b"octets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadAttachmentResponse: _TypeAlias = UploadAttachmentResponse  # noqa: Y015

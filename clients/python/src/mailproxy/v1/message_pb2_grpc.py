@@ -26,8 +26,7 @@ if _version_not_supported:
 
 
 class MessageServiceStub(object):
-    """Takes messages in and tells what became of them.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
         """Constructor.
@@ -80,11 +79,15 @@ class MessageServiceStub(object):
                 request_serializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.SerializeToString,
                 response_deserializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.FromString,
                 _registered_method=True)
+        self.UploadAttachment = channel.stream_unary(
+                '/mailproxy.v1.MessageService/UploadAttachment',
+                request_serializer=mailproxy_dot_v1_dot_message__pb2.UploadAttachmentRequest.SerializeToString,
+                response_deserializer=mailproxy_dot_v1_dot_message__pb2.UploadAttachmentResponse.FromString,
+                _registered_method=True)
 
 
 class MessageServiceServicer(object):
-    """Takes messages in and tells what became of them.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def SubmitMessage(self, request, context):
         """Queues one message durably and returns, usually within milliseconds.
@@ -149,6 +152,14 @@ class MessageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadAttachment(self, request_iterator, context):
+        """Takes a file in once, to be named in any number of messages of the same tenant. Nothing is
+        kept of an upload that does not end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MessageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +208,11 @@ def add_MessageServiceServicer_to_server(servicer, server):
                     request_deserializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.FromString,
                     response_serializer=mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.SerializeToString,
             ),
+            'UploadAttachment': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadAttachment,
+                    request_deserializer=mailproxy_dot_v1_dot_message__pb2.UploadAttachmentRequest.FromString,
+                    response_serializer=mailproxy_dot_v1_dot_message__pb2.UploadAttachmentResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'mailproxy.v1.MessageService', rpc_method_handlers)
@@ -206,8 +222,7 @@ def add_MessageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MessageService(object):
-    """Takes messages in and tells what became of them.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     @staticmethod
     def SubmitMessage(request,
@@ -442,6 +457,33 @@ class MessageService(object):
             '/mailproxy.v1.MessageService/RetryMessage',
             mailproxy_dot_v1_dot_message__pb2.RetryMessageRequest.SerializeToString,
             mailproxy_dot_v1_dot_message__pb2.RetryMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadAttachment(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/mailproxy.v1.MessageService/UploadAttachment',
+            mailproxy_dot_v1_dot_message__pb2.UploadAttachmentRequest.SerializeToString,
+            mailproxy_dot_v1_dot_message__pb2.UploadAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,8 +27,6 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MessageServiceStub:
-    """Takes messages in and tells what became of them."""
-
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -51,11 +49,13 @@ class MessageServiceStub:
     """Gives what has not been sent another time."""
     RetryMessage: _grpc.UnaryUnaryMultiCallable[_message_pb2.RetryMessageRequest, _message_pb2.RetryMessageResponse]
     """Brings failed and expired recipients back to the queue."""
+    UploadAttachment: _grpc.StreamUnaryMultiCallable[_message_pb2.UploadAttachmentRequest, _message_pb2.UploadAttachmentResponse]
+    """Takes a file in once, to be named in any number of messages of the same tenant. Nothing is
+    kept of an upload that does not end.
+    """
 
 @_typing.type_check_only
 class MessageServiceAsyncStub(MessageServiceStub):
-    """Takes messages in and tells what became of them."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.SubmitMessageRequest, _message_pb2.SubmitMessageResponse]  # type: ignore[assignment]
     """Queues one message durably and returns, usually within milliseconds."""
@@ -75,10 +75,12 @@ class MessageServiceAsyncStub(MessageServiceStub):
     """Gives what has not been sent another time."""
     RetryMessage: _aio.UnaryUnaryMultiCallable[_message_pb2.RetryMessageRequest, _message_pb2.RetryMessageResponse]  # type: ignore[assignment]
     """Brings failed and expired recipients back to the queue."""
+    UploadAttachment: _aio.StreamUnaryMultiCallable[_message_pb2.UploadAttachmentRequest, _message_pb2.UploadAttachmentResponse]  # type: ignore[assignment]
+    """Takes a file in once, to be named in any number of messages of the same tenant. Nothing is
+    kept of an upload that does not end.
+    """
 
 class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes messages in and tells what became of them."""
-
     @_abc_1.abstractmethod
     def SubmitMessage(
         self,
@@ -150,5 +152,15 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_message_pb2.RetryMessageResponse, _abc.Awaitable[_message_pb2.RetryMessageResponse]]:
         """Brings failed and expired recipients back to the queue."""
+
+    @_abc_1.abstractmethod
+    def UploadAttachment(
+        self,
+        request_iterator: _MaybeAsyncIterator[_message_pb2.UploadAttachmentRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_pb2.UploadAttachmentResponse, _abc.Awaitable[_message_pb2.UploadAttachmentResponse]]:
+        """Takes a file in once, to be named in any number of messages of the same tenant. Nothing is
+        kept of an upload that does not end.
+        """
 
 def add_MessageServiceServicer_to_server(servicer: MessageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

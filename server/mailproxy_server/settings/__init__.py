@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from mailproxy_server.settings.content import ContentSettings
 
 PREFIX = "MAILPROXY_"
 _MIB = 1024 * 1024
@@ -51,7 +53,7 @@ def parse_listen(value: object) -> object:
 Address = Annotated[Listen, BeforeValidator(parse_listen)]
 
 
-class Settings(BaseSettings):
+class Settings(ContentSettings):
     """All settings of the server. `load` gives them; each variable is MAILPROXY_<NAME>."""
 
     model_config = SettingsConfigDict(

@@ -1,0 +1,1 @@
+"""The sources of attachments, each against the real thing."""
