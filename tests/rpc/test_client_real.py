@@ -4,7 +4,8 @@ import pytest
 from mailproxy import errors
 from mailproxy.aio import AsyncMailProxyClient
 from mailproxy.aio_reports import AsyncReports
-from mailproxy.message import Attachment, Message
+from mailproxy.attachment import Attachment
+from mailproxy.message import Message
 from mailproxy.sync import MailProxyClient
 from mailproxy_server.app import dispatch
 from mailproxy_server.app import front as front_role

@@ -3,8 +3,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from mailproxy.errors import InvalidRequestError, MailProxyError
-from mailproxy.message import Attachment, Message, prepared, to_request, to_request_or_error
+from mailproxy.attachment import Attachment
+from mailproxy.errors import InvalidRequestError
+from mailproxy.message import Message, prepared, to_request
 from mailproxy.v1 import delivery_pb2, message_pb2
 from mailproxy.values import mailbox
 
@@ -111,7 +112,6 @@ def test_what_no_request_can_say_is_refused_with_its_field(
         to_request(message)
     assert caught.value.field_violations[0].field == at_fault
     assert caught.value.reason == "FIELD_INVALID"
-    assert isinstance(to_request_or_error(message), MailProxyError)
 
 
 def test_an_unknown_field_is_the_programmers_error() -> None:

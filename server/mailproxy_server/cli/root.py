@@ -13,6 +13,7 @@ from mailproxy_server.cli import (
     reports,
     send,
     serve,
+    upload,
 )
 
 app = typer.Typer(
@@ -23,5 +24,5 @@ app = typer.Typer(
     add_completion=False,
 )
 serve.add_to(app)
-for group in (send, reports, account, message, queue, pausing, outbox, audit, demo):
+for group in (send, upload, reports, account, message, queue, pausing, outbox, audit, demo):
     group.commands(app)

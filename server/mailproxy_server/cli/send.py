@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
+from urllib.parse import unquote, urlsplit
 
 import typer
+from mailproxy.attachment import Attachment
 from mailproxy.message import Message
 from mailproxy.submission import Submission
 
@@ -19,7 +21,10 @@ Recipients = Annotated[list[str] | None, typer.Option(help=f"{_ONE} Repeat for m
 Subject = Annotated[str | None, typer.Option(help="The Subject.")]
 Body = Annotated[str | None, typer.Option(help="The body, as it is.")]
 BodyFile = Annotated[str | None, typer.Option(help="The body from a file; - reads stdin.")]
-Attach = Annotated[list[Path] | None, typer.Option(help="A file to attach. Repeat for more.")]
+Attach = Annotated[
+    list[str] | None,
+    typer.Option(help="A file to attach, or a URL that the server gets. Repeat for more."),
+]
 Eml = Annotated[
     Path | None,
     typer.Option(
@@ -77,7 +82,7 @@ def send(
     """Queue one email; with --wait, say what became of it (then 1 means: not all were sent)."""
     given: dict[str, Any] = {"cc": cc, "bcc": bcc, "reply_to": reply_to, "subject": subject}
     given |= {"text": _body(text, text_file), "html": _body(html, html_file)}
-    given |= {"attachments": attach}
+    given |= {"attachments": [_attachment(each) for each in attach or ()] or None}
     message = _finished(eml, sender, to, given) if eml else _composed(sender, to, given)
     message.update(_terms(account, priority, send_at, expires, label))
     message |= Message(request_id=request_id, at_most_once=at_most_once)
@@ -111,6 +116,16 @@ def _finished(
     if not recipients:
         raise typer.BadParameter("the file names no recipients; give --to", param_hint="--eml")
     return Message(raw_mime=octets, recipients=recipients, return_path=sender)
+
+
+def _attachment(given: str) -> Attachment:
+    if given.startswith(("https://", "http://")):
+        name = unquote(urlsplit(given).path.rpartition("/")[2])
+        return Attachment(name or "attachment", url=given)
+    path = Path(given)
+    if not path.is_file():
+        raise typer.BadParameter(f"{given} is not a file", param_hint="--attach")
+    return Attachment(path.name, path=path)
 
 
 def _terms(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mailproxy.accounts import AccountFields
     from mailproxy.aio import AsyncMailProxyClient
+    from mailproxy.attachment import Attachment
     from mailproxy.errors import (
         AuthenticationError,
         ConflictError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         ServerError,
         UnavailableError,
     )
-    from mailproxy.message import Attachment, Message
+    from mailproxy.message import Message
     from mailproxy.submission import AsyncSubmission, Submission
     from mailproxy.sync import MailProxyClient
 
@@ -54,7 +55,7 @@ _ELSEWHERE = {
     "AccountFields": "accounts",
     "AsyncMailProxyClient": "aio",
     "AsyncSubmission": "submission",
-    "Attachment": "message",
+    "Attachment": "attachment",
     "MailProxyClient": "sync",
     "Message": "message",
     "Submission": "submission",

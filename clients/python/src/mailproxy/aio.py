@@ -10,20 +10,23 @@ from mailproxy.aio_connection import AioConnection
 from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
 from mailproxy.aio_submitting import AioSubmitting
+from mailproxy.aio_uploads import AsyncUploads
+from mailproxy.attachment import UPLOAD_ABOVE
 from mailproxy.channel import Tls
 from mailproxy.errors import MailProxyError
-from mailproxy.message import Message, to_request, to_request_or_error
+from mailproxy.message import Message, prepared, to_request
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import AsyncSubmission
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
+class AsyncMailProxyClient(AsyncControl, AsyncAccounts, AsyncUploads):
     """A client of one server, for as many tasks as there are; close it, or use `async with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says
     otherwise. `retry`: repeat calls that no server took. `coalesce`: let concurrent
-    submissions travel together. Nothing is connected before the first call.
+    submissions travel together. `upload_above`: attachments of more bytes are uploaded before
+    their message, which spares memory; None: never. Nothing is connected before the first call.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
         timeout: float = 10.0,
         retry: bool = True,
         coalesce: bool = True,
+        upload_above: int | None = UPLOAD_ABOVE,
     ) -> None:
         self._connection = AioConnection(target, token, tls, timeout, retry)
         self._submitting = AioSubmitting(self._connection, coalesce)
+        self._upload_above = upload_above
 
     @classmethod
     def from_env(cls, *, timeout: float = 10.0, retry: bool = True, coalesce: bool = True) -> Self:
@@ -67,6 +72,7 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
         self, *, timeout: float | None = None, **message: Unpack[Message]
     ) -> AsyncSubmission:
         """Queue one message durably; its fields are those of `Message`."""
+        message = await self._with_uploads(message)
         return await self.submit_request(to_request(message), timeout=timeout)
 
     async def submit_request(
@@ -85,7 +91,7 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
         timeout: float | None = None,
     ) -> list[AsyncSubmission | MailProxyError]:
         """Queue many messages; each stands for itself, and errors are returned, not raised."""
-        requests = [to_request_or_error(message) for message in messages]
+        requests = [await self._prepared(message) for message in messages]
         sent = [request for request in requests if not isinstance(request, MailProxyError)]
         answers = iter(await self._submitting.submit(sent, timeout))
         results: list[AsyncSubmission | MailProxyError] = []
@@ -177,3 +183,14 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts):
         """Count what waits, by account, and name the dispatchers."""
         request = queue_pb2.GetQueueStatusRequest(account_id=account)
         return await self._connection.call(lambda s: s.queue.GetQueueStatus, request, timeout)
+
+    async def _prepared(
+        self, message: Message | message_pb2.SubmitMessageRequest
+    ) -> message_pb2.SubmitMessageRequest | MailProxyError:
+        """Give the request for one message of many, or why there can be none."""
+        if isinstance(message, message_pb2.SubmitMessageRequest):
+            return prepared(message)
+        try:
+            return to_request(await self._with_uploads(message))
+        except MailProxyError as error:
+            return error

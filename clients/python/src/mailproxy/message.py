@@ -4,40 +4,15 @@ No network and no clock; an attachment given as a path is read here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 from uuid import uuid4
 
+from mailproxy.attachment import AttachmentLike, attachment
 from mailproxy.fault import invalid
 from mailproxy.tracing import current_traceparent
 from mailproxy.v1 import delivery_pb2, message_pb2
 from mailproxy.values import Mailboxes, MailboxLike, duration, mailbox, mailboxes, number, timestamp
-
-if TYPE_CHECKING:
-    from mailproxy.errors import MailProxyError
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file that goes with the message.
-
-    With `content_id` ("logo") and `inline` it is an image that the HTML shows by `cid:logo`.
-    Without `media_type` the server guesses it from the name.
-    """
-
-    filename: str
-    content: bytes = field(repr=False)
-    media_type: str = ""
-    content_id: str = ""
-    inline: bool = False
-
-    @classmethod
-    def read(cls, path: str | PathLike[str]) -> "Attachment":
-        """Read a file."""
-        return cls(Path(path).name, Path(path).read_bytes())
 
 
 class Message(TypedDict, total=False):
@@ -58,8 +33,8 @@ class Message(TypedDict, total=False):
     html: str | None
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
     """Further header fields."""
-    attachments: Iterable[Attachment | str | PathLike[str]] | None
-    """Attachments, or paths of files to read."""
+    attachments: Iterable[AttachmentLike] | None
+    """Attachments, or paths of files to read; large ones are uploaded first."""
     raw_mime: bytes | None
     """A finished RFC 5322 message with CRLF line ends, in place of all of the above."""
     recipients: Iterable[str] | None
@@ -120,20 +95,6 @@ def prepared(request: message_pb2.SubmitMessageRequest) -> message_pb2.SubmitMes
     return own
 
 
-def to_request_or_error(
-    message: Message | message_pb2.SubmitMessageRequest,
-) -> "message_pb2.SubmitMessageRequest | MailProxyError":
-    """Give the request for one message of many, or why there can be none."""
-    from mailproxy.errors import MailProxyError
-
-    if isinstance(message, message_pb2.SubmitMessageRequest):
-        return prepared(message)
-    try:
-        return to_request(message)
-    except MailProxyError as error:
-        return error
-
-
 def _email(given: dict[str, Any]) -> message_pb2.Email:
     email = message_pb2.Email(
         account_id=given.get("account", ""),
@@ -186,12 +147,5 @@ def _composed(given: dict[str, Any]) -> message_pb2.ComposedContent:
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         composed.headers.add(name=name, value=value)
     for each in given.get("attachments", ()):
-        file = each if isinstance(each, Attachment) else Attachment.read(each)
-        composed.attachments.add(
-            filename=file.filename,
-            media_type=file.media_type,
-            content_id=file.content_id,
-            inline=file.inline,
-            content=file.content,
-        )
+        composed.attachments.append(attachment(each).to_proto())
     return composed

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Self, Unpack
 
 from mailproxy import environment
+from mailproxy.attachment import UPLOAD_ABOVE
 from mailproxy.channel import Tls
 from mailproxy.errors import MailProxyError
-from mailproxy.message import Message, to_request, to_request_or_error
+from mailproxy.message import Message, prepared, to_request
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import Submission
 from mailproxy.sync_accounts import Accounts
@@ -15,16 +16,18 @@ from mailproxy.sync_connection import SyncConnection
 from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 from mailproxy.sync_submitting import SyncSubmitting
+from mailproxy.sync_uploads import Uploads
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class MailProxyClient(Control, Accounts):
+class MailProxyClient(Control, Accounts, Uploads):
     """A client of one server, for as many threads as there are; close it, or use `with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says
     otherwise. `retry`: repeat calls that no server took. `coalesce`: let concurrent
-    submissions travel together. Nothing is connected before the first call, and a child made
-    by fork (gunicorn, Celery) gets a connection of its own.
+    submissions travel together. `upload_above`: attachments of more bytes are uploaded before
+    their message, which spares memory; None: never. Nothing is connected before the first call,
+    and a child made by fork (gunicorn, Celery) gets a connection of its own.
     """
 
     def __init__(
@@ -36,9 +39,11 @@ class MailProxyClient(Control, Accounts):
         timeout: float = 10.0,
         retry: bool = True,
         coalesce: bool = True,
+        upload_above: int | None = UPLOAD_ABOVE,
     ) -> None:
         self._connection = SyncConnection(target, token, tls, timeout, retry)
         self._submitting = SyncSubmitting(self._connection, coalesce)
+        self._upload_above = upload_above
 
     @classmethod
     def from_env(cls, *, timeout: float = 10.0, retry: bool = True, coalesce: bool = True) -> Self:
@@ -66,6 +71,7 @@ class MailProxyClient(Control, Accounts):
 
     def submit(self, *, timeout: float | None = None, **message: Unpack[Message]) -> Submission:
         """Queue one message durably; its fields are those of `Message`."""
+        message = self._with_uploads(message)
         return self.submit_request(to_request(message), timeout=timeout)
 
     def submit_request(
@@ -84,7 +90,7 @@ class MailProxyClient(Control, Accounts):
         timeout: float | None = None,
     ) -> list[Submission | MailProxyError]:
         """Queue many messages; each stands for itself, and errors are returned, not raised."""
-        requests = [to_request_or_error(message) for message in messages]
+        requests = [self._prepared(message) for message in messages]
         sent = [request for request in requests if not isinstance(request, MailProxyError)]
         answers = iter(self._submitting.submit(sent, timeout))
         results: list[Submission | MailProxyError] = []
@@ -176,3 +182,14 @@ class MailProxyClient(Control, Accounts):
         """Count what waits, by account, and name the dispatchers."""
         request = queue_pb2.GetQueueStatusRequest(account_id=account)
         return self._connection.call(lambda s: s.queue.GetQueueStatus, request, timeout)
+
+    def _prepared(
+        self, message: Message | message_pb2.SubmitMessageRequest
+    ) -> message_pb2.SubmitMessageRequest | MailProxyError:
+        """Give the request for one message of many, or why there can be none."""
+        if isinstance(message, message_pb2.SubmitMessageRequest):
+            return prepared(message)
+        try:
+            return to_request(self._with_uploads(message))
+        except MailProxyError as error:
+            return error
