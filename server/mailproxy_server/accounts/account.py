@@ -1,10 +1,12 @@
 """An account as data: a relay, and how to use it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from mailproxy_server.accounts.keyed import DkimKey, Endpoint
 from mailproxy_server.accounts.own_name import own_name
 from mailproxy_server.policy.retry import RetryPolicy
 from mailproxy_server.policy.windows import Limit
@@ -28,6 +30,10 @@ class Secrets:
     password: str = field(default="", repr=False)
     client_secret: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
+    attachment_endpoints: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By `Endpoint.place`."""
+    dkim_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """PEM by `DkimKey.place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,9 @@ class Account:
     failover_patience_seconds: float
     capture: bool
     oauth: Oauth | None
+    attachment_endpoints: tuple[Endpoint, ...]
+    dkim_keys: tuple[DkimKey, ...]
+    dkim_unsigned_headers: tuple[str, ...]
     revision: int
     generation: int
     created_at: datetime

@@ -28,9 +28,10 @@ Change = Callable[[Account], Mapping[str, Any]]
 class Accounts:
     """Accounts in the database of `engine`, their secrets sealed by `vault`.
 
-    Fields are given by the names of `Account`; "oauth" as a Grant, and "password" (clear; "" for
-    none). With `validate_only` all is done and then rolled back. Errors: ACCOUNT_EXISTS,
-    ACCOUNT_NOT_FOUND, ETAG_MISMATCH, FIELD_INVALID for fallbacks that there are not.
+    Fields are given by the names of `Account`; "oauth" as a Grant, endpoints and keys as Givens,
+    "password" in clear ("" for none). With `validate_only` all is done and then rolled back.
+    Errors: ACCOUNT_EXISTS, ACCOUNT_NOT_FOUND, ETAG_MISMATCH, FIELD_INVALID for fallbacks that
+    there are not.
     """
 
     def __init__(self, engine: AsyncEngine, vault: Vault):
@@ -96,8 +97,9 @@ class Accounts:
 
         The row stays, without its secrets, for those who look at its messages.
         """
-        secrets = {"password_sealed": None, "oauth": None, "oauth_sealed": None}
-        gone = {"deleted_at": func.now(), "is_default": False, **secrets}
+        nothing = {"password_sealed": None, "oauth": None}
+        nothing |= dict.fromkeys(rows.SEALED)
+        gone = {"deleted_at": func.now(), "is_default": False, **nothing}
         async with self._changing(tenant_id, validate_only) as connection:
             last = rows.account_of(await _current(connection, tenant_id, account_id, etag))
             await rows.change(connection, tenant_id, account_id, gone)

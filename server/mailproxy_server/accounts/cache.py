@@ -46,6 +46,11 @@ class AccountCache:
             self._remember((tenant_id, account_id), known)
         return known
 
+    async def endpoints(self, tenant_id: UUID, account_id: str) -> set[str]:
+        """Give the names of an account's attachment endpoints; they are read anew each time."""
+        account = await self._accounts.find(tenant_id, account_id)
+        return {one.name for one in account.attachment_endpoints} if account else set()
+
     def changed(self, lines: Sequence[str]) -> None:
         """Accounts ("tenant/account") were said to have changed; none named: any may have."""
         for line in lines:

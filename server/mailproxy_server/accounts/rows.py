@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailproxy_server.accounts.account import Account, Oauth
+from mailproxy_server.accounts.keyed import DkimKey, Endpoint
 from mailproxy_server.accounts.schema import accounts, tenants
 from mailproxy_server.policy.retry import RetryPolicy
 from mailproxy_server.policy.windows import Limit, Unit
@@ -19,6 +20,9 @@ CHANNEL = "mailproxy_accounts"
 
 AccountRow = Row[Any]
 
+SEALED = ("oauth_sealed", "attachment_endpoints_sealed", "dkim_keys_sealed")
+"""Columns that hold secrets, besides the password's."""
+
 _live = accounts.c.deleted_at.is_(None)
 
 
@@ -26,13 +30,19 @@ def account_of(row: AccountRow) -> Account:
     """Give a row as an Account."""
     columns = dict(row._mapping)
     columns["has_password"] = columns.pop("password_sealed") is not None
-    del columns["oauth_sealed"]
+    for name in SEALED:
+        del columns[name]
     columns["limits"] = tuple(
         Limit(each["count"], each["window"], Unit(each["unit"])) for each in columns["limits"]
     )
     columns["retry"] = RetryPolicy(**columns["retry"])
     columns["fallback_account_ids"] = tuple(columns["fallback_account_ids"])
     columns["oauth"] = Oauth(**columns["oauth"]) if columns["oauth"] else None
+    columns["attachment_endpoints"] = tuple(
+        Endpoint(**each) for each in columns["attachment_endpoints"]
+    )
+    columns["dkim_keys"] = tuple(DkimKey(**each) for each in columns["dkim_keys"])
+    columns["dkim_unsigned_headers"] = tuple(columns["dkim_unsigned_headers"])
     return Account(**columns)
 
 
@@ -46,8 +56,9 @@ def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
         default = asdict(RetryPolicy())
         chosen = asdict(columns["retry"])
         columns["retry"] = {name: chosen[name] for name in chosen if chosen[name] != default[name]}
-    if "fallback_account_ids" in columns:
-        columns["fallback_account_ids"] = list(columns["fallback_account_ids"])
+    for name in ("fallback_account_ids", "dkim_unsigned_headers"):
+        if name in columns:
+            columns[name] = list(columns[name])
     return columns
 
 

@@ -1,19 +1,23 @@
 """An account's secrets at rest: sealed on their way into the table, opened for who sends.
 
-A password has a column of its own; those of a grant are one sealed JSON. What a change does not
-give stays, as long as the grant is for the same application at the same place.
+A password has a column of its own; those of a grant, of all endpoints, of all signing keys are one
+sealed JSON each. What a change does not give stays, as long as it is good for the same place.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
 from mailproxy_server.accounts.account import Grant, Oauth, Secrets, same_grant
+from mailproxy_server.accounts.keyed import Given, secrets_of
 from mailproxy_server.accounts.rows import AccountRow
 from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.mail.errors import invalid
+
+KEYED = ("attachment_endpoints", "dkim_keys")
+"""Fields that hold Givens."""
 
 
 class Sealing:
@@ -44,6 +48,9 @@ class Sealing:
             columns["oauth"] = columns["oauth_sealed"] = None
             if grant is not None:
                 columns |= self._sealed(tenant_id, account_id, self._whole(grant, row))
+        for name in KEYED:
+            if name in columns:
+                columns |= self._sealed_keyed(tenant_id, account_id, name, columns[name], row)
         return columns
 
     def open(self, row: AccountRow) -> Secrets:
@@ -52,10 +59,17 @@ class Sealing:
         if row.password_sealed:
             context = _context(row.tenant_id, row.account_id, "password")
             password = self._vault.open(context, row.password_sealed)
-        if not row.oauth_sealed:
-            return Secrets(password)
-        context = _context(row.tenant_id, row.account_id, "oauth")
-        return Secrets(password, **json.loads(self._vault.open(context, row.oauth_sealed)))
+        given = self._opened(row, "oauth") | {name: self._opened(row, name) for name in KEYED}
+        return Secrets(password, **given)
+
+    def _opened(self, row: AccountRow, field: str) -> dict[str, Any]:
+        """Give what is in a sealed JSON, {} where nothing is."""
+        sealed = row._mapping[f"{field}_sealed"]
+        if not sealed:
+            return {}
+        context = _context(row.tenant_id, row.account_id, field)
+        opened: dict[str, Any] = json.loads(self._vault.open(context, sealed))
+        return opened
 
     def with_refresh_token(self, row: AccountRow, old: str, new: str) -> dict[str, Any] | None:
         """Give the columns in which `new` has taken the place of `old`; None where another one,
@@ -84,6 +98,28 @@ class Sealing:
             client_secret=grant.client_secret or secrets.client_secret,
             refresh_token=grant.refresh_token or secrets.refresh_token,
         )
+
+    def _sealed_keyed(
+        self,
+        tenant_id: UUID,
+        account_id: str,
+        name: str,
+        given: Sequence[Given],
+        row: AccountRow | None,
+    ) -> dict[str, Any]:
+        """Give the columns of endpoints or keys."""
+        kept: dict[str, str] = {}
+        if row is not None and not all(one.secret for one in given):
+            try:
+                kept = self._opened(row, name)
+            except VaultError as error:
+                raise invalid(f"account.{name}", f"give the secrets anew: {error}") from None
+        secrets = secrets_of(given, kept)
+        context = _context(tenant_id, account_id, name)
+        return {
+            name: [asdict(one.what) for one in given],
+            f"{name}_sealed": self._vault.seal(context, json.dumps(secrets)) if secrets else None,
+        }
 
     def _sealed(self, tenant_id: UUID, account_id: str, grant: Grant) -> dict[str, Any]:
         secrets = {"client_secret": grant.client_secret, "refresh_token": grant.refresh_token}

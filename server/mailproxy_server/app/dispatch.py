@@ -9,10 +9,9 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from mailproxy_server.accounts.account import Account
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
-from mailproxy_server.app import fetching, resources
+from mailproxy_server.app import fetching, resources, routes
 from mailproxy_server.app.crier import Crier
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
@@ -25,7 +24,7 @@ from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
 from mailproxy_server.dispatcher.limited import ClaimWithin, Limited
 from mailproxy_server.dispatcher.mover import Mover
 from mailproxy_server.dispatcher.rated import claim_within
-from mailproxy_server.dispatcher.relays import Load, Relays
+from mailproxy_server.dispatcher.relays import Load, Relays, Route
 from mailproxy_server.dispatcher.roster import Roster
 from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.dispatcher.shelf import Shelf
@@ -34,7 +33,6 @@ from mailproxy_server.queue import days, outbox, wake
 from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.retention import Fate
 from mailproxy_server.settings import Settings
-from mailproxy_server.smtp.pool import Pool
 from mailproxy_server.smtp.relay import Timeouts
 
 _UNUSABLE_SECONDS = 60.0
@@ -177,7 +175,7 @@ async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]
 
 
 def _loader(accounts: Accounts, timeouts: Timeouts | None) -> Load:
-    async def load(tenant_id: UUID, account_id: str) -> tuple[Account, Pool] | None:
+    async def load(tenant_id: UUID, account_id: str) -> Route | None:
         try:
             found = await accounts.credentials(tenant_id, account_id)
         except (DBAPIError, OSError, TimeoutError) as error:
@@ -187,6 +185,6 @@ def _loader(accounts: Accounts, timeouts: Timeouts | None) -> Load:
             raise Unavailable("INTERNAL", str(error), _UNUSABLE_SECONDS) from error
         if found is None:
             return None
-        return found[0], resources.pool_of(accounts, *found, timeouts)
+        return routes.route(*found, resources.pool_of(accounts, *found, timeouts))
 
     return load

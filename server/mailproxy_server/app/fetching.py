@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from mailproxy_server.content.sources.asking import Asker
+from mailproxy_server.content.sources.endpoint import Endpoints
 from mailproxy_server.content.sources.filesystem import Filesystem
 from mailproxy_server.content.sources.http_url import HttpUrl
 from mailproxy_server.content.sources.resolver import Lookup
@@ -32,7 +33,7 @@ def files(settings: Settings, pool: Pool, worker_id: UUID, lookup: Lookup) -> Fi
         settings.fetch_concurrency,
     )
 
-    def of(_route: Route) -> Mapping[str, Source]:
-        return sources
+    def of(route: Route) -> Mapping[str, Source]:
+        return {**sources, "endpoint": Endpoints(asker, route.endpoints)}
 
     return Files(pool, worker_id, of, limits)

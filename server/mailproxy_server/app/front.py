@@ -29,6 +29,7 @@ from mailproxy_server.rpc.faring import health_of
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.messages import Messages
 from mailproxy_server.rpc.outlook import Outlook
+from mailproxy_server.rpc.preparing import Preparing
 from mailproxy_server.rpc.queues import Queues
 from mailproxy_server.rpc.registry import Registry
 from mailproxy_server.rpc.reports import Reports
@@ -90,8 +91,10 @@ def build(settings: Settings, common: Resources) -> Parts:
     cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
     edge = _edge(settings, tenants)
+    uploads = _uploads(settings, pool)
+    preparing = Preparing(pool, cache, uploads)
     messages = Messages(
-        pool, intake, bell, cache, depth, tail, Outlook(pool), _uploads(settings, pool), edge.faults
+        pool, intake, bell, cache, preparing, depth, tail, Outlook(pool), uploads, edge.faults
     )
     keeper = AccountsServicer(
         accounts, _verifier(accounts), _counter(pool), cache.invalidate, _health(pool)

@@ -17,7 +17,8 @@ _PLAIN = frozenset(
     field.name
     for field in account_pb2.Account.DESCRIPTOR.fields
     if field.message_type is None
-    and field.name not in ("fallback_account_ids", "limit_behavior", "etag")
+    and field.name
+    not in ("fallback_account_ids", "limit_behavior", "dkim_unsigned_headers", "etag")
 )
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -86,6 +87,14 @@ def _settings(account: account_pb2.Account) -> Iterator[Row]:
         yield "fallbacks", f"{', '.join(account.fallback_account_ids)} after {patience}"
     if account.HasField("oauth"):
         yield "oauth", _oauth(account.oauth)
+    for endpoint in account.attachment_endpoints:
+        auth = output.name(account_pb2.EndpointAuth, endpoint.auth, "ENDPOINT_AUTH_").lower()
+        yield "endpoint", f"{endpoint.name}: {endpoint.url}, authentication: {auth}"
+    unsigned = ", ".join(account.dkim_unsigned_headers)
+    for key in account.dkim_keys:
+        algorithm = output.name(account_pb2.DkimAlgorithm, key.algorithm, "DKIM_ALGORITHM_")
+        left_out = f", without {unsigned}" if unsigned else ""
+        yield "dkim", f"{key.selector} of {key.domain}, {algorithm.lower()}{left_out}"
     yield "etag", account.etag
 
 

@@ -27,6 +27,8 @@ class Preset:
     """Where it is the same for everybody."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Of regions that have a host of their own."""
+    dkim_unsigned: tuple[str, ...] = ()
+    """Header fields that the relay rewrites, which would break a signature over them."""
 
 
 PRESETS = {
@@ -49,7 +51,10 @@ PRESETS = {
             "https://docs.aws.amazon.com/sdkfornet1/latest/apidocs/html/M_Amazon_SimpleEmail_AmazonSimpleEmailService_SendRawEmail.htm",
             "https://aws.amazon.com/blogs/ses/amazon-ses-smtp-recommendations/",
             "https://repost.aws/questions/QUw5qK9rBFSKqXvW5a-nAteg",
+            "https://docs.aws.amazon.com/ses/latest/dg/header-fields.html",
         ),
+        # "Amazon SES overrides any Message-ID and Date header that you provide".
+        dkim_unsigned=("message-id", "date"),
     ),
     "gmail": Preset(
         title="Gmail, Google Workspace",
@@ -137,6 +142,7 @@ def preset_fields(name: str, region: str = "") -> dict[str, Any]:
         "max_recipients_per_transaction": preset.max_recipients,
         "max_messages_per_connection": preset.max_messages,
         "limits": list(preset.limits),
+        "dkim_unsigned_headers": list(preset.dkim_unsigned),
     }
     return fields | ({"username": preset.username} if preset.username else {})
 

@@ -6,6 +6,8 @@ from mailproxy_server.cli import (
     account,
     audit,
     demo,
+    dkim,
+    endpoint,
     message,
     outbox,
     pausing,
@@ -24,5 +26,7 @@ app = typer.Typer(
     add_completion=False,
 )
 serve.add_to(app)
-for group in (send, upload, reports, account, message, queue, pausing, outbox, audit, demo):
+for group in (send, upload, reports, account, endpoint, dkim, message, queue, pausing):
+    group.commands(app)
+for group in (outbox, audit, demo):
     group.commands(app)

@@ -14,11 +14,16 @@ from typing import Final
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.content import media, text, vetting
+from mailproxy_server.content.parameters import as_json
 from mailproxy_server.content.violations import Violations
 
 ATTACHMENT_LIMIT: Final = 100
 FILENAME_LIMIT: Final = 255
 
+PARAMETERS_LIMIT: Final = 16 * 1024
+"""Bytes of an endpoint's parameters as JSON."""
+
+_ENDPOINT = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,62}\Z")
 _MARKER = re.compile(r"_?\{(MD5|SHA256):([^{}]*)\}", re.IGNORECASE)
 _DIGITS: Final = {"md5": 32, "sha256": 64}
 _HEX = re.compile(r"[0-9a-f]+\Z")
@@ -125,6 +130,8 @@ def _check_source(file: Attachment, path: str, violations: Violations) -> None:
         case "filesystem":
             if flaw := vetting.path_flaw(file.filesystem):
                 violations.add(f"{path}.filesystem", flaw)
+        case "endpoint":
+            _check_endpoint(file.endpoint, f"{path}.endpoint", violations)
         case "blob":
             _check_blob(file, path, violations)
         case _ if not (file.sha256 or file.md5):
@@ -138,6 +145,19 @@ def _check_content(file: Attachment, path: str, violations: Violations) -> None:
         if given and hashlib.new(field, file.content, usedforsecurity=False).hexdigest() != given:
             violations.add(f"{path}.{field}", "is not the digest of the bytes that were given")
         file.ClearField(field)  # type: ignore[arg-type]
+
+
+def _check_endpoint(call: message_pb2.EndpointCall, path: str, violations: Violations) -> None:
+    if not _ENDPOINT.match(call.name):
+        violations.add(f"{path}.name", "is not the name of an endpoint of the account")
+    try:
+        octets = as_json(call.parameters)
+    except ValueError as error:
+        violations.add(f"{path}.parameters", str(error))
+    else:
+        if len(octets) > PARAMETERS_LIMIT:
+            words = f"has {len(octets):,} bytes as JSON; at most {PARAMETERS_LIMIT:,}"
+            violations.add(f"{path}.parameters", words)
 
 
 def _check_blob(file: Attachment, path: str, violations: Violations) -> None:

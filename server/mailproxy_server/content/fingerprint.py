@@ -12,6 +12,8 @@ from typing import Final
 
 from mailproxy.v1 import message_pb2
 
+from mailproxy_server.content.parameters import as_json
+
 VERSION: Final = b"1"
 """Raise it whenever the same email would give other digests."""
 VERSION_KEY: Final = "fingerprint"
@@ -114,7 +116,11 @@ def _attachment(attachment: message_pb2.Attachment) -> bytes:
     source = attachment.WhichOneof("source")
     if source == "content":
         return own + _digest(attachment.content)
-    named = getattr(attachment, source) if source else ""
+    if source == "endpoint":
+        call = attachment.endpoint
+        named = f"{call.name}\n{as_json(call.parameters).decode()}"
+    else:
+        named = getattr(attachment, source) if source else ""
     return own + _digest("\n".join((str(source), named, attachment.sha256, attachment.md5)))
 
 

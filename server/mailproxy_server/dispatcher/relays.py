@@ -2,28 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from mailproxy_server.accounts.account import Account
+from mailproxy_server.content.dkim import Signature
+from mailproxy_server.content.sources.endpoint import Target
 from mailproxy_server.smtp.pool import Pool
 
 Key = tuple[UUID, str]
 """Tenant and account."""
 
-Load = Callable[[UUID, str], Awaitable[tuple[Account, Pool] | None]]
-"""Reads an account and makes its pool; None when there is no such account any more."""
-
 
 @dataclass(slots=True)
 class Route:
-    """How one account's mail goes out."""
+    """How one account's mail goes out: by `pool`, signed by `signatures`, with files from its
+    `endpoints`."""
 
     account: Account
     pool: Pool
+    signatures: Sequence[Signature] = ()
+    endpoints: Mapping[str, Target] = field(default_factory=dict)
     read_at: float = 0.0
     """When the account was read, by the monotonic clock."""
+
+
+Load = Callable[[UUID, str], Awaitable[Route | None]]
+"""Reads an account and makes its route; None when there is no such account any more."""
 
 
 class Relays:
@@ -52,13 +58,13 @@ class Relays:
             if known:
                 self._retire(self._routes.pop(key).pool)
             return None
-        account, pool = loaded
         if known is None:
-            known = self._routes[key] = Route(account, pool)
-        elif account.revision != known.account.revision:
+            known = self._routes[key] = loaded
+        elif loaded.account.revision != known.account.revision:
             self._retire(known.pool)
-            known.pool = pool  # in place: senders that hold the route go on by the new one
-        known.account, known.read_at = account, now
+            known.pool = loaded.pool  # in place: senders that hold the route go on by the new one
+            known.signatures, known.endpoints = loaded.signatures, loaded.endpoints
+        known.account, known.read_at = loaded.account, now
         return known
 
     async def close(self) -> None:

@@ -1,16 +1,13 @@
 """From a claimed parcel to what came of it: outcomes to settle, or deliveries to give back."""
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from mailproxy_server.content.codec import restore
-from mailproxy_server.content.compose import Composed, compose
-from mailproxy_server.content.segments import FileRef
 from mailproxy_server.content.sources.source import Unfetchable
 from mailproxy_server.dispatcher.body import StreamedBody
+from mailproxy_server.dispatcher.making import make
 from mailproxy_server.dispatcher.parcels import Parcel
 from mailproxy_server.dispatcher.permit import Permit
 from mailproxy_server.dispatcher.relays import Route
@@ -23,9 +20,6 @@ from mailproxy_server.policy.retry import RetryPolicy, innocent, settle_verdict
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
 from mailproxy_server.queue.settle import Settlement
-
-LARGE_OCTETS = 256 * 1024
-"""Above this a message is composed in a thread, so that the loop goes on meanwhile."""
 
 Lease = Callable[[], Fault | None]
 """Whether a final dot may leave now."""
@@ -80,27 +74,23 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     started = datetime.now(UTC)
     if rows[0].expire_at and rows[0].expire_at <= started:
         return ended(rows, Outcome.expired())
-    tenant_id = route.account.tenant_id
-    files = await shelf.refs(tenant_id, content.blobs) if content.blobs else []
-    if isinstance(files, bytes):
-        await shelf.lost(tenant_id, content, files)
+    made = await make(content, route, shelf)
+    if made is None:
         return Sent(returned=rows)
-    composed = await _compose(content, files)
     if route.account.capture:
         return Sent([Settlement(row, Outcome.captured()) for row in rows])
-    body = StreamedBody(tenant_id, composed.segments, shelf) if files else composed.octets
     recipients = tuple(row.recipient for row in rows)
     permit = Permit(lease, parcel.reserved)
     transcript = await route.pool.send(
         Envelope(content.return_path, recipients),
-        body,
-        eight_bit=composed.eight_bit,
-        utf8_headers=composed.utf8_headers,
+        made.body,
+        eight_bit=made.eight_bit,
+        utf8_headers=made.utf8_headers,
         envelope_id=content.message_id.hex,
         permit=permit,
     )
-    if isinstance(body, StreamedBody) and body.lost is not None:
-        await shelf.lost(tenant_id, content, body.lost)
+    if isinstance(made.body, StreamedBody) and made.body.lost is not None:
+        await shelf.lost(route.account.tenant_id, content, made.body.lost)
     verdicts = classify(transcript, recipients)
     if all(map(innocent, verdicts)):
         return Sent(returned=rows, verdicts=verdicts, detail=transcript.trouble)
@@ -159,17 +149,3 @@ def _faulty(row: Claimed, content: Content, policy: RetryPolicy) -> Outcome:
         return Outcome.failed(Reason.OUTCOME_UNKNOWN, possible_duplicate=True)
     wait = policy.delay(row.attempts + 1, 0.0)
     return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)
-
-
-async def _compose(content: Content, files: Sequence[FileRef]) -> Composed:
-    if content.octets > LARGE_OCTETS:
-        return await asyncio.to_thread(_composed, content, files)
-    return _composed(content, files)
-
-
-def _composed(content: Content, files: Sequence[FileRef]) -> Composed:
-    assert content.content is not None, "who sends has loaded the content"
-    date = max(content.accepted_at, content.send_at or content.accepted_at)
-    return compose(
-        restore(content.content), message_id=str(content.message_id), date=date, files=files
-    )

@@ -11,6 +11,8 @@ from typing import Any
 from cryptography import x509
 from mailproxy.v1 import account_pb2
 
+from mailproxy_server.rpc.account_dkim import keys, unsigned
+from mailproxy_server.rpc.account_endpoints import endpoints
 from mailproxy_server.rpc.account_oauth import grant
 from mailproxy_server.rpc.account_policy import BEHAVIORS, fallbacks, limits, patience, retry
 from mailproxy_server.rpc.account_values import between, choice, host, name, span, words
@@ -91,6 +93,9 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "failover_patience": ("failover_patience_seconds", patience),
     "capture": ("capture", bool),
     "oauth": ("oauth", grant),
+    "attachment_endpoints": ("attachment_endpoints", endpoints),
+    "dkim_keys": ("dkim_keys", keys),
+    "dkim_unsigned_headers": ("dkim_unsigned_headers", unsigned),
 }
 """Each field that a caller may set: its column, and its rule."""
 

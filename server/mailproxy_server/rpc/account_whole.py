@@ -1,12 +1,15 @@
 """An account's fields together: which a request sets, and whether the whole may stand. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mailproxy.v1 import account_pb2
 
 from mailproxy_server.accounts.account import Account, Grant, same_grant
+from mailproxy_server.accounts.keyed import DkimKey, Endpoint, Given
 from mailproxy_server.mail.errors import FieldViolation, InvalidFields, invalid
+from mailproxy_server.rpc.account_endpoints import AUTHS
 from mailproxy_server.rpc.account_policy import BEHAVIORS, UNITS
 from mailproxy_server.rpc.account_rules import OUTPUT_ONLY, PORTS, RULES, TLS
 from mailproxy_server.rpc.account_values import ACCOUNT_ID, Faults, loopback
@@ -77,6 +80,10 @@ def completed(columns: Columns, current: Account | None) -> Columns:
     _check_credentials(columns, whole)
     if columns.get("oauth"):
         _check_secrets(columns["oauth"], current)
+    for field, secret in (("attachment_endpoints", "secret"), ("dkim_keys", "private_key")):
+        if field in columns:
+            kept = getattr(current, field) if current is not None else ()
+            columns = columns | {field: _with_kept(field, secret, columns[field], kept)}
     return columns
 
 
@@ -117,6 +124,26 @@ def _check_secrets(given: Grant, current: Account | None) -> None:
     )
 
 
+def _with_kept(
+    field: str, secret: str, given: Sequence[Given], kept: Sequence[Endpoint | DkimKey]
+) -> tuple[Given, ...]:
+    """Give each with what is kept for it where its secret was left out; raises InvalidFields."""
+    known = {one.place: one for one in kept}
+    found = []
+    for place, one in enumerate(given):
+        needed = not isinstance(one.what, Endpoint) or one.what.has_secret
+        if one.secret or not needed:
+            found.append(one)
+        elif one.what.place in known:
+            found.append(replace(one, what=known[one.what.place]))
+        else:
+            raise invalid(
+                f"account.{field}[{place}].{secret}",
+                "required: none is kept for exactly this one",
+            )
+    return tuple(found)
+
+
 def _value(account: account_pb2.Account, name: str) -> Any:
     """Give a field's value; None for a message that is not set."""
     field = account_pb2.Account.DESCRIPTOR.fields_by_name[name]
@@ -131,6 +158,11 @@ def _unknown_numbers(account: account_pb2.Account) -> Iterator[FieldViolation]:
         yield FieldViolation("account.tls", words.format(account.tls))
     if account.limit_behavior not in BEHAVIORS:
         yield FieldViolation("account.limit_behavior", words.format(account.limit_behavior))
+    for place, one in enumerate(account.attachment_endpoints):
+        if one.auth not in AUTHS:
+            yield FieldViolation(
+                f"account.attachment_endpoints[{place}].auth", words.format(one.auth)
+            )
     for place, limit in enumerate(account.limits):
         if limit.unit not in UNITS:
             yield FieldViolation(f"account.limits[{place}].unit", words.format(limit.unit))

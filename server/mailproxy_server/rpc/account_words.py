@@ -4,6 +4,8 @@ from google.protobuf.duration_pb2 import Duration
 from mailproxy.v1 import account_pb2, delivery_pb2
 
 from mailproxy_server.accounts.account import Account, Oauth
+from mailproxy_server.accounts.keyed import DkimKey, Endpoint
+from mailproxy_server.content.dkim_keys import dns_text
 from mailproxy_server.mail.transcript import Exchange, Fault, FaultKind, Reply, Stage
 from mailproxy_server.policy.retry import RetryPolicy
 from mailproxy_server.rpc.account_health import limit_to_wire
@@ -17,6 +19,17 @@ _TLS = {
 _BEHAVIORS = {
     "defer": account_pb2.LIMIT_BEHAVIOR_DEFER,
     "reject": account_pb2.LIMIT_BEHAVIOR_REJECT,
+}
+
+_AUTHS = {
+    "none": account_pb2.ENDPOINT_AUTH_NONE,
+    "bearer": account_pb2.ENDPOINT_AUTH_BEARER,
+    "basic": account_pb2.ENDPOINT_AUTH_BASIC,
+    "header": account_pb2.ENDPOINT_AUTH_HEADER,
+}
+_ALGORITHMS = {
+    "rsa": account_pb2.DKIM_ALGORITHM_RSA_SHA256,
+    "ed25519": account_pb2.DKIM_ALGORITHM_ED25519_SHA256,
 }
 
 
@@ -46,6 +59,9 @@ def to_wire(account: Account) -> account_pb2.Account:
         failover_patience=_duration(account.failover_patience_seconds),
         capture=account.capture,
         oauth=_oauth(account.oauth) if account.oauth else None,
+        attachment_endpoints=[_endpoint(one) for one in account.attachment_endpoints],
+        dkim_keys=[_dkim_key(one) for one in account.dkim_keys],
+        dkim_unsigned_headers=account.dkim_unsigned_headers,
         etag=account.etag,
     )
     wire.create_time.FromDatetime(account.created_at)
@@ -71,6 +87,27 @@ def _oauth(oauth: Oauth) -> account_pb2.OauthGrant:
         scope=oauth.scope,
         has_client_secret=oauth.has_client_secret,
         has_refresh_token=oauth.has_refresh_token,
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> account_pb2.AttachmentEndpoint:
+    return account_pb2.AttachmentEndpoint(
+        name=endpoint.name,
+        url=endpoint.url,
+        auth=_AUTHS[endpoint.auth],
+        username=endpoint.username,
+        header_name=endpoint.header_name,
+        has_secret=endpoint.has_secret,
+    )
+
+
+def _dkim_key(key: DkimKey) -> account_pb2.DkimKey:
+    return account_pb2.DkimKey(
+        domain=key.domain,
+        selector=key.selector,
+        algorithm=_ALGORITHMS[key.algorithm],
+        dns_name=key.place,
+        dns_text=dns_text(key.algorithm, key.public_key),
     )
 
 

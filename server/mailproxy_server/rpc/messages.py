@@ -1,20 +1,17 @@
 """MessageService: takes messages in, tells where they stand."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.accounts.cache import AccountCache
-from mailproxy_server.content.submission import check
-from mailproxy_server.mail.errors import CallerError, FieldViolation, InvalidFields, invalid
+from mailproxy_server.mail.errors import invalid
 from mailproxy_server.queue import read, wake
 from mailproxy_server.queue.enqueue import Accepted, NewMessage, Taken
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.queue.ids import born
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.reports.tail import Tail
 from mailproxy_server.rpc import (
@@ -31,13 +28,11 @@ from mailproxy_server.rpc.depth import Depth
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.find import find, not_found
 from mailproxy_server.rpc.outlook import Outlook
+from mailproxy_server.rpc.preparing import Preparing
 from mailproxy_server.rpc.status import to_status
-from mailproxy_server.rpc.unknown import refuse_unknown
 from mailproxy_server.rpc.uploading import Uploads
 
 BATCH_LIMIT = 1000
-_BREATH = 25
-"""Requests of a batch that are checked before other calls have a turn."""
 
 Submit = message_pb2.SubmitMessageRequest
 Submitted = message_pb2.SubmitMessageResponse
@@ -51,6 +46,7 @@ class Messages:
     intake: Intake
     bell: wake.Bell
     accounts: AccountCache
+    preparing: Preparing
     depth: Depth
     tail: Tail
     outlook: Outlook
@@ -67,7 +63,7 @@ class Messages:
         """Queue many; one result each."""
         if not 1 <= len(request.requests) <= BATCH_LIMIT:
             raise invalid("requests", f"give 1 to {BATCH_LIMIT} requests")
-        prepared = await self._prepare_all(request.requests, call)
+        prepared = await self.preparing.all(request.requests, call)
         wanted = [p for p in prepared if isinstance(p, NewMessage)]
         await self.depth.admit(call.tenant_id, sum(len(m.recipients) for m in wanted))
         taken = iter(await self.intake.submit_all(wanted))
@@ -167,65 +163,11 @@ class Messages:
         return await self.uploads.take(requests, call)
 
     async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
-        message = await self._prepare(request, call, path)
+        message = await self.preparing.one(request, call, path)
         if request.validate_only:
             return Submitted()
         await self.depth.admit(call.tenant_id, len(message.recipients))
         return await self._answer(message, await self.intake.submit(message))
-
-    async def _prepare(self, request: Submit, call: Call, path: str) -> NewMessage:
-        """Check a request and resolve its account."""
-        now = submission.utc_now()
-        try:
-            admitted = check(request, now, path)
-        except InvalidFields:
-            known = await self._known(request, call.tenant_id)
-            if known is None or not request.email.HasField("expire_time"):
-                raise
-            admitted = check(request, born(known), path)  # for the hour it came first
-        account_id = self.accounts.peek(call.tenant_id, admitted.account_id)
-        if account_id is None:
-            try:
-                account_id = await self.accounts.resolve(call.tenant_id, admitted.account_id)
-            except CallerError as error:
-                if await self._known(request, call.tenant_id) is None:
-                    raise _at_field(error, f"{path}email.account_id") from None
-                account_id = admitted.account_id  # deleted since; it was accepted before that
-        if admitted.blobs and any(admitted.blobs):
-            try:
-                await self.uploads.check_named(call, admitted, path)
-            except InvalidFields:
-                if await self._known(request, call.tenant_id) is None:
-                    raise
-        return submission.new_message(
-            call.tenant_id, account_id, request, admitted, now, call.traceparent
-        )
-
-    async def _known(self, request: Submit, tenant_id: UUID) -> UUID | None:
-        """Give the message that a request_id made before, None when it made none.
-
-        Who lost the first answer repeats the call, and must not be refused for what changed since.
-        """
-        if not request.request_id:
-            return None
-        async with borrowed(self.pool) as link:
-            return await read.by_request(link, tenant_id, request.request_id)
-
-    async def _prepare_all(
-        self, requests: Sequence[Submit], call: Call
-    ) -> list[NewMessage | Submitted | Exception]:
-        prepared: list[NewMessage | Submitted | Exception] = []
-        size = call.size // len(requests)
-        for number, request in enumerate(requests):
-            if number % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
-            try:
-                refuse_unknown(request, size, f"requests[{number}]")
-                message = await self._prepare(request, call, f"requests[{number}].")
-                prepared.append(Submitted() if request.validate_only else message)
-            except Exception as error:
-                prepared.append(error)
-        return prepared
 
     async def _answer(self, message: NewMessage, taken: Taken | BaseException) -> Submitted:
         if isinstance(taken, BaseException):
@@ -240,9 +182,3 @@ class Messages:
         response.accept_time.FromDatetime(taken.accepted_at)
         response.recipients.extend(statuses)
         return response
-
-
-def _at_field(error: CallerError, field: str) -> CallerError:
-    """Give the same error, naming the field that is at fault."""
-    violations = [FieldViolation(field, error.message)]
-    return CallerError(error.reason, error.message, error.metadata, violations)

@@ -33,6 +33,29 @@ class OauthFields(TypedDict, total=False):
     scope: str
 
 
+class EndpointFields(TypedDict, total=False):
+    """A service that gives attachments; meaning as in `mailproxy.v1.AttachmentEndpoint`. A secret
+    that is left out stays as it was, while all else does."""
+
+    name: str
+    url: str
+    auth: str | int
+    """"none" (the default), "bearer", "basic", "header", or an `EndpointAuth`."""
+    username: str
+    header_name: str
+    secret: str
+
+
+class DkimKeyFields(TypedDict, total=False):
+    """A key that signs; meaning as in `mailproxy.v1.DkimKey`. A private key that is left out stays
+    as it was."""
+
+    domain: str
+    selector: str
+    private_key: str
+    """PEM."""
+
+
 class AccountFields(TypedDict, total=False):
     """A relay and how to use it; meaning, limits and defaults as in `mailproxy.v1.Account`."""
 
@@ -64,6 +87,12 @@ class AccountFields(TypedDict, total=False):
     capture: bool
     oauth: OauthFields | None
     """None for none."""
+    attachment_endpoints: Iterable[EndpointFields]
+    """All of them; [] for none."""
+    dkim_keys: Iterable[DkimKeyFields]
+    """All of them; [] for none."""
+    dkim_unsigned_headers: Iterable[str]
+    """As ["Message-ID", "Date"]; [] for none."""
 
 
 def to_account(account_id: str, fields: AccountFields, etag: str = "") -> account_pb2.Account:
@@ -90,6 +119,26 @@ def _oauth(fields: OauthFields | None) -> account_pb2.OauthGrant | None:
     return account_pb2.OauthGrant(**given)
 
 
+def _endpoints(given: Iterable[EndpointFields]) -> list[account_pb2.AttachmentEndpoint]:
+    found = []
+    for place, one in enumerate(given):
+        fields = dict(_known(cast(dict[str, Any], one), EndpointFields, "an endpoint"))
+        if "auth" in fields:
+            field = f"account.attachment_endpoints[{place}].auth"
+            fields["auth"] = number(
+                account_pb2.EndpointAuth, "ENDPOINT_AUTH_", fields["auth"], field
+            )
+        found.append(account_pb2.AttachmentEndpoint(**fields))
+    return found
+
+
+def _dkim_keys(given: Iterable[DkimKeyFields]) -> list[account_pb2.DkimKey]:
+    return [
+        account_pb2.DkimKey(**_known(cast(dict[str, Any], one), DkimKeyFields, "a DKIM key"))
+        for one in given
+    ]
+
+
 def _known(given: dict[str, Any], fields: Any, what: str) -> dict[str, Any]:
     if unknown := given.keys() - fields.__annotations__.keys():
         raise TypeError(f"unknown fields of {what}: {', '.join(sorted(unknown))}")
@@ -106,6 +155,8 @@ _TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
     "limits": limits,
     "retry": _retry,
     "oauth": _oauth,
+    "attachment_endpoints": _endpoints,
+    "dkim_keys": _dkim_keys,
 }
 
 

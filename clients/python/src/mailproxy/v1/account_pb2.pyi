@@ -99,6 +99,62 @@ LIMIT_BEHAVIOR_REJECT: LimitBehavior.ValueType  # 2
 """It fails with RATE_LIMITED when its turn comes."""
 Global___LimitBehavior: _TypeAlias = LimitBehavior  # noqa: Y015
 
+class _EndpointAuth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndpointAuthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointAuth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENDPOINT_AUTH_UNSPECIFIED: _EndpointAuth.ValueType  # 0
+    """Not set: NONE."""
+    ENDPOINT_AUTH_NONE: _EndpointAuth.ValueType  # 1
+    """Not at all."""
+    ENDPOINT_AUTH_BEARER: _EndpointAuth.ValueType  # 2
+    """"Authorization: Bearer <secret>" (RFC 6750)."""
+    ENDPOINT_AUTH_BASIC: _EndpointAuth.ValueType  # 3
+    """"Authorization: Basic", of username and secret (RFC 7617)."""
+    ENDPOINT_AUTH_HEADER: _EndpointAuth.ValueType  # 4
+    """"<header_name>: <secret>"."""
+
+class EndpointAuth(_EndpointAuth, metaclass=_EndpointAuthEnumTypeWrapper):
+    """How a request to an endpoint is authenticated."""
+
+ENDPOINT_AUTH_UNSPECIFIED: EndpointAuth.ValueType  # 0
+"""Not set: NONE."""
+ENDPOINT_AUTH_NONE: EndpointAuth.ValueType  # 1
+"""Not at all."""
+ENDPOINT_AUTH_BEARER: EndpointAuth.ValueType  # 2
+""""Authorization: Bearer <secret>" (RFC 6750)."""
+ENDPOINT_AUTH_BASIC: EndpointAuth.ValueType  # 3
+""""Authorization: Basic", of username and secret (RFC 7617)."""
+ENDPOINT_AUTH_HEADER: EndpointAuth.ValueType  # 4
+""""<header_name>: <secret>"."""
+Global___EndpointAuth: _TypeAlias = EndpointAuth  # noqa: Y015
+
+class _DkimAlgorithm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DkimAlgorithmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DkimAlgorithm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DKIM_ALGORITHM_UNSPECIFIED: _DkimAlgorithm.ValueType  # 0
+    """Never sent by the server."""
+    DKIM_ALGORITHM_RSA_SHA256: _DkimAlgorithm.ValueType  # 1
+    """rsa-sha256 (RFC 6376)."""
+    DKIM_ALGORITHM_ED25519_SHA256: _DkimAlgorithm.ValueType  # 2
+    """ed25519-sha256 (RFC 8463). Verifiers that do not know it need an RSA key beside it."""
+
+class DkimAlgorithm(_DkimAlgorithm, metaclass=_DkimAlgorithmEnumTypeWrapper):
+    """The algorithm of a DKIM key."""
+
+DKIM_ALGORITHM_UNSPECIFIED: DkimAlgorithm.ValueType  # 0
+"""Never sent by the server."""
+DKIM_ALGORITHM_RSA_SHA256: DkimAlgorithm.ValueType  # 1
+"""rsa-sha256 (RFC 6376)."""
+DKIM_ALGORITHM_ED25519_SHA256: DkimAlgorithm.ValueType  # 2
+"""ed25519-sha256 (RFC 8463). Verifiers that do not know it need an RSA key beside it."""
+Global___DkimAlgorithm: _TypeAlias = DkimAlgorithm  # noqa: Y015
+
 class _BreakerState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -181,6 +237,9 @@ class Account(_message.Message):
     FAILOVER_PATIENCE_FIELD_NUMBER: _builtins.int
     CAPTURE_FIELD_NUMBER: _builtins.int
     OAUTH_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_ENDPOINTS_FIELD_NUMBER: _builtins.int
+    DKIM_KEYS_FIELD_NUMBER: _builtins.int
+    DKIM_UNSIGNED_HEADERS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -229,7 +288,7 @@ class Account(_message.Message):
     staging systems.
     """
     etag: _builtins.str
-    """25 to 39: endpoints, dkim
+    """28 to 39: what comes
     Output only: changes with every change. Given in a request, it must match.
     """
     @_builtins.property
@@ -262,6 +321,25 @@ class Account(_message.Message):
     @_builtins.property
     def oauth(self) -> Global___OauthGrant:
         """Authenticate by XOAUTH2 with tokens got by this grant, in place of the password."""
+
+    @_builtins.property
+    def attachment_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachmentEndpoint]:
+        """Endpoints that attachments may come from (Attachment.endpoint), each with a name of its own. At
+        most 16. An update replaces all of them; secrets that are left out stay as they were.
+        """
+
+    @_builtins.property
+    def dkim_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___DkimKey]:
+        """Keys that sign what goes out (RFC 6376). A message is signed by each key whose domain is that
+        of its From address, or one above it. At most 16. An update replaces all of them; private keys
+        that are left out stay as they were.
+        """
+
+    @_builtins.property
+    def dkim_unsigned_headers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of header fields that signatures leave out, since the relay rewrites them, as
+        "Message-ID" and "Date" of Amazon SES. At most 16; From is always signed.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -298,13 +376,16 @@ class Account(_message.Message):
         failover_patience: _duration_pb2.Duration | None = ...,
         capture: _builtins.bool = ...,
         oauth: Global___OauthGrant | None = ...,
+        attachment_endpoints: _abc.Iterable[Global___AttachmentEndpoint] | None = ...,
+        dkim_keys: _abc.Iterable[Global___DkimKey] | None = ...,
+        dkim_unsigned_headers: _abc.Iterable[_builtins.str] | None = ...,
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failover_patience", b"failover_patience", "idle_ttl", b"idle_ttl", "oauth", b"oauth", "retry", b"retry", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "capture", b"capture", "create_time", b"create_time", "disable_pipelining", b"disable_pipelining", "ehlo_name", b"ehlo_name", "etag", b"etag", "failover_patience", b"failover_patience", "fallback_account_ids", b"fallback_account_ids", "has_password", b"has_password", "host", b"host", "idle_ttl", b"idle_ttl", "is_default", b"is_default", "limit_behavior", b"limit_behavior", "limits", b"limits", "max_connections", b"max_connections", "max_messages_per_connection", b"max_messages_per_connection", "max_recipients_per_transaction", b"max_recipients_per_transaction", "oauth", b"oauth", "password", b"password", "port", b"port", "rate_group", b"rate_group", "retry", b"retry", "tls", b"tls", "tls_ca_certificates", b"tls_ca_certificates", "tls_insecure_skip_verify", b"tls_insecure_skip_verify", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attachment_endpoints", b"attachment_endpoints", "capture", b"capture", "create_time", b"create_time", "disable_pipelining", b"disable_pipelining", "dkim_keys", b"dkim_keys", "dkim_unsigned_headers", b"dkim_unsigned_headers", "ehlo_name", b"ehlo_name", "etag", b"etag", "failover_patience", b"failover_patience", "fallback_account_ids", b"fallback_account_ids", "has_password", b"has_password", "host", b"host", "idle_ttl", b"idle_ttl", "is_default", b"is_default", "limit_behavior", b"limit_behavior", "limits", b"limits", "max_connections", b"max_connections", "max_messages_per_connection", b"max_messages_per_connection", "max_recipients_per_transaction", b"max_recipients_per_transaction", "oauth", b"oauth", "password", b"password", "port", b"port", "rate_group", b"rate_group", "retry", b"retry", "tls", b"tls", "tls_ca_certificates", b"tls_ca_certificates", "tls_insecure_skip_verify", b"tls_insecure_skip_verify", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,6 +522,100 @@ class OauthGrant(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OauthGrant: _TypeAlias = OauthGrant  # noqa: Y015
+
+@_typing.final
+class AttachmentEndpoint(_message.Message):
+    """A service that gives attachments: it is sent parameters in JSON by POST, and answers with a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    AUTH_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    HEADER_NAME_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    HAS_SECRET_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What Attachment.endpoint calls it: 1 to 63 characters from [a-z0-9_.-]."""
+    url: _builtins.str
+    """Where it is; http or https, at most 4,096 characters. Addresses that are not public are refused
+    when a file is fetched, unless the operator allows them.
+    """
+    auth: Global___EndpointAuth.ValueType
+    """Default: NONE."""
+    username: _builtins.str
+    """For BASIC."""
+    header_name: _builtins.str
+    """For HEADER, as "X-Api-Key"."""
+    secret: _builtins.str
+    """Input only: encrypted at rest, never returned. Empty in an update: as it was, unless anything
+    else of this endpoint has changed.
+    """
+    has_secret: _builtins.bool
+    """Output only."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        url: _builtins.str = ...,
+        auth: Global___EndpointAuth.ValueType = ...,
+        username: _builtins.str = ...,
+        header_name: _builtins.str = ...,
+        secret: _builtins.str = ...,
+        has_secret: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "has_secret", b"has_secret", "header_name", b"header_name", "name", b"name", "secret", b"secret", "url", b"url", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachmentEndpoint: _TypeAlias = AttachmentEndpoint  # noqa: Y015
+
+@_typing.final
+class DkimKey(_message.Message):
+    """A key that signs messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    PRIVATE_KEY_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    DNS_NAME_FIELD_NUMBER: _builtins.int
+    DNS_TEXT_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The signing domain (d=)."""
+    selector: _builtins.str
+    """Which of the domain's keys this is (s=). Two of one domain have different ones."""
+    private_key: _builtins.str
+    """Input only: PEM of an RSA key of 1,024 to 4,096 bits or of an Ed25519 key, without a
+    passphrase. Encrypted at rest, never returned. Empty in an update: as it was.
+    """
+    algorithm: Global___DkimAlgorithm.ValueType
+    """Output only."""
+    dns_name: _builtins.str
+    """Output only: the name of the DNS record, as "s1._domainkey.example.com"."""
+    dns_text: _builtins.str
+    """Output only: the text of that TXT record, as "v=DKIM1; k=rsa; p=..."."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        selector: _builtins.str = ...,
+        private_key: _builtins.str = ...,
+        algorithm: Global___DkimAlgorithm.ValueType = ...,
+        dns_name: _builtins.str = ...,
+        dns_text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "dns_name", b"dns_name", "dns_text", b"dns_text", "domain", b"domain", "private_key", b"private_key", "selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DkimKey: _TypeAlias = DkimKey  # noqa: Y015
 
 @_typing.final
 class AccountHealth(_message.Message):

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -218,6 +219,34 @@ class Envelope(_message.Message):
 Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
 
 @_typing.final
+class EndpointCall(_message.Message):
+    """What one of the account's endpoints is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The endpoint's name, as the account has it (attachment_endpoints)."""
+    @_builtins.property
+    def parameters(self) -> _struct_pb2.Struct:
+        """Sent as the JSON body; at most 16 KiB of it. Default: {}."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        parameters: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointCall: _TypeAlias = EndpointCall  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     """A file that goes with the message. What is not in the request itself is fetched before the first
     attempt, kept, and the same on every attempt; a fetch that fails is an attempt that failed, with
@@ -235,6 +264,7 @@ class Attachment(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     BASE64_FIELD_NUMBER: _builtins.int
     HTTP_URL_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
     FILESYSTEM_FIELD_NUMBER: _builtins.int
     BLOB_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
@@ -267,12 +297,15 @@ class Attachment(_message.Message):
     public are refused, unless the operator allows them.
     """
     filesystem: _builtins.str
-    """13: endpoint
-    An absolute path on the server, below one of the roots that the operator has set; at most
+    """An absolute path on the server, below one of the roots that the operator has set; at most
     4,096 characters.
     """
     blob: _builtins.str
     """The content address that UploadAttachment gave, as "sha256:<64 hexadecimal digits>"."""
+    @_builtins.property
+    def endpoint(self) -> Global___EndpointCall:
+        """One of the account's endpoints, which the proxy asks by POST."""
+
     def __init__(
         self,
         *,
@@ -285,14 +318,15 @@ class Attachment(_message.Message):
         content: _builtins.bytes = ...,
         base64: _builtins.str = ...,
         http_url: _builtins.str = ...,
+        endpoint: Global___EndpointCall | None = ...,
         filesystem: _builtins.str = ...,
         blob: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "filesystem", b"filesystem", "http_url", b"http_url", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "endpoint", b"endpoint", "filesystem", b"filesystem", "http_url", b"http_url", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "content_id", b"content_id", "filename", b"filename", "filesystem", b"filesystem", "http_url", b"http_url", "inline", b"inline", "md5", b"md5", "media_type", b"media_type", "sha256", b"sha256", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base64", b"base64", "blob", b"blob", "content", b"content", "content_id", b"content_id", "endpoint", b"endpoint", "filename", b"filename", "filesystem", b"filesystem", "http_url", b"http_url", "inline", b"inline", "md5", b"md5", "media_type", b"media_type", "sha256", b"sha256", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["content", "base64", "http_url", "filesystem", "blob"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["content", "base64", "http_url", "endpoint", "filesystem", "blob"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
