@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import isolation, latency, pairs, retention, scale, throughput
+from tests.bench import composing, isolation, latency, pairs, retention, scale, throughput
 from tests.bench.processes import BenchError
 
 
@@ -18,7 +18,8 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "what", choices=("throughput", "latency", "isolation", "retention", "scale")
+        "what",
+        choices=("throughput", "latency", "isolation", "retention", "scale", "compose"),
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file, - for stdout")
     parser.add_argument("--messages", type=int, default=5_000)
@@ -40,6 +41,8 @@ def scratch_folder() -> Iterator[Path]:
 def measure(options: argparse.Namespace, scratch: Path) -> dict[str, object]:
     """Do what was asked."""
     python = Path(sys.executable)
+    if options.what == "compose":
+        return composing.measure()
     if options.what == "retention":
         return retention.measure()
     if options.what == "scale":

@@ -12,6 +12,7 @@ CALLER_WAITS_LESS = 20.0
 ONE_CONNECTION = {5: 1 / 3, 100: 1 / 8}
 DEFAULT_POOL = {100: 1 / 10}
 ISOLATION_P99 = 1.5
+COMPOSING = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -70,13 +70,14 @@ LOGO = {"content_id": "logo", "inline": True, "media_type": "image/png", "conten
     ("content", "expected"),
     [
         ({}, "text/plain"),
-        ({"text_body": "", "html_body": "h"}, "text/html"),
+        ({"text_body": "", "html_body": "<img>"}, "text/html"),
+        ({"text_body": "", "html_body": "h"}, {"alternative": ["text/plain", "text/html"]}),
         ({"html_body": "h"}, {"alternative": ["text/plain", "text/html"]}),
         ({"attachments": [FILE]}, {"mixed": ["text/plain", "application/pdf"]}),
         ({"text_body": "", "attachments": [FILE]}, {"mixed": ["application/pdf"]}),
         ({"attachments": [LOGO]}, {"mixed": ["text/plain", "image/png"]}),
         (
-            {"text_body": "", "html_body": "h", "attachments": [LOGO]},
+            {"text_body": "", "html_body": "<img>", "attachments": [LOGO]},
             {"related": ["text/html", "image/png"]},
         ),
         (

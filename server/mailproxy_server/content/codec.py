@@ -16,6 +16,8 @@ from mailproxy_server.content.attachments import external, named_blob
 from mailproxy_server.content.compose import verify_headers
 from mailproxy_server.content.fingerprint import fingerprint as digests_of
 from mailproxy_server.content.fingerprint import pack
+from mailproxy_server.content.naming import complete
+from mailproxy_server.content.plain import text_of
 from mailproxy_server.content.verify import HeaderMismatch
 from mailproxy_server.content.violations import Violations
 from mailproxy_server.mail.address import AddressInvalid, normalize
@@ -206,8 +208,12 @@ def _blobs(composed: message_pb2.ComposedContent) -> tuple[bytes, ...] | None:
 
 
 def _seal(composed: message_pb2.ComposedContent, violations: Violations) -> None:
-    """Drop what no composed message may show, and see that the rest is read as it is meant."""
+    """Drop what no composed message may show, add what every one shall have, and see that it is
+    read as it is meant."""
     composed.ClearField("bcc")
+    if composed.html_body and not composed.text_body:
+        composed.text_body = text_of(composed.html_body)
+    complete(composed.headers)
     try:
         verify_headers(composed)
     except HeaderMismatch as mismatch:

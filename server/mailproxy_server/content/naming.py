@@ -1,7 +1,10 @@
-"""Which header names a caller may add (RFC 5322 section 3.6.8), and what to use for the others."""
+"""Which header fields a caller may add (RFC 5322 section 3.6.8), and what goes with them."""
 
 import re
+from collections.abc import MutableSequence
 from typing import Final
+
+from mailproxy.v1 import message_pb2
 
 NAME_LIMIT: Final = 76
 """Characters of a name, so that it and its colon fit a line."""
@@ -23,6 +26,8 @@ _TRACE: Final = frozenset(
     {"received", "return-path", "delivered-to", "dkim-signature", "domainkey-signature"}
 )
 _OWN_PREFIXES: Final = ("content-", "x-mailproxy-")
+_POST: Final = "List-Unsubscribe-Post"
+_ONE_CLICK: Final = "List-Unsubscribe=One-Click"
 _TRACE_PREFIXES: Final = ("resent-", "arc-")
 
 
@@ -41,3 +46,20 @@ def name_flaw(name: str) -> str | None:
     if lower in _TRACE or lower.startswith(_TRACE_PREFIXES):
         return "is for relays and signers to add; leave it out, or send raw_mime"
     return None
+
+
+def complete(headers: MutableSequence[message_pb2.Header]) -> None:
+    """Say that unsubscribing takes one click (RFC 8058), where there is an https address for it.
+
+    A caller who gives List-Unsubscribe-Post decides; an empty one is left out.
+    """
+    if not headers:
+        return
+    there = {header.name.lower(): header.value for header in headers}
+    if "list-unsubscribe-post" not in there:
+        if "<https://" in there.get("list-unsubscribe", "").lower():
+            headers.append(message_pb2.Header(name=_POST, value=_ONE_CLICK))
+    elif not there["list-unsubscribe-post"]:
+        kept = [header for header in headers if header.name.lower() != _POST.lower()]
+        del headers[:]
+        headers.extend(kept)
