@@ -11,9 +11,12 @@ def main() -> None:
         sys.exit(run_role(sys.argv[1], *map(int, sys.argv[2:])))
     if sys.argv[1:] == ["upgrade"]:
         sys.exit(run_upgrade())
-    from mailproxy_server.cli.root import app
-
-    app()
+    if sys.argv[1:2] in (["serve"], ["migrate"]):
+        # A supervisor stays for long, and needs neither the client nor tables.
+        from mailproxy_server.cli.serve import alone as command
+    else:
+        from mailproxy_server.cli.root import app as command
+    command()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ async def replica(
     folder: Path,
     database_url: str,
     *arguments: str,
-    settings: Mapping[str, float] | None = None,
+    settings: Mapping[str, float | str] | None = None,
     program: Sequence[str] = REAL,
 ) -> AsyncIterator[Run]:
     """Run one until the block ends; settings by their names, as {"lease_seconds": 2}."""

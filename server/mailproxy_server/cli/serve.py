@@ -33,6 +33,13 @@ class Role(enum.StrEnum):
     dispatcher = "dispatcher"
 
 
+def alone() -> None:
+    """Be the `mailproxy` command with the commands of this file only."""
+    app = typer.Typer(name="mailproxy", pretty_exceptions_enable=False, add_completion=False)
+    add_to(app)
+    app()
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the CLI."""
     app.command()(serve)

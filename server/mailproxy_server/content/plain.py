@@ -4,19 +4,14 @@ Tables lay out most mail, so their cells are read one after another: drawn as ta
 hostile one grow to gigabytes.
 """
 
-from typing import Final
-
-from inscriptis import Inscriptis
-from inscriptis.css_profiles import CSS_PROFILES
-from inscriptis.model.config import ParserConfig
-from lxml import etree, html
+from functools import cache
+from typing import Any, Final
 
 HTML_LIMIT: Final = 128 * 1024
 """Characters of HTML from which a text is made; mail programs show little more (Gmail 102 KB)."""
 
 _ROWS: Final = ("table", "tr", "thead", "tbody", "tfoot", "caption")
 _CELLS: Final = ("td", "th")
-_WORDS: Final = ParserConfig(CSS_PROFILES["strict"], display_links=True)
 
 
 def text_of(source: str) -> str:
@@ -24,13 +19,33 @@ def text_of(source: str) -> str:
     if len(source) > HTML_LIMIT or not source.strip():
         return ""
     try:
-        tree = html.fromstring(source.encode(), parser=html.HTMLParser(encoding="utf-8"))
-        for row in tree.iter(*_ROWS):
-            row.tag = "div"
-        for cell in tree.iter(*_CELLS):
-            cell.tag, cell.tail = "span", f" {cell.tail or ''}"
-        text = Inscriptis(tree, _WORDS).get_text()
-    except (etree.LxmlError, ValueError, RecursionError):
+        text = _made(source)
+    except (ValueError, RecursionError):
         return ""
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     return "\n".join(lines) + "\n" if any(lines) else ""
+
+
+def _made(source: str) -> str:
+    """Read and write; ValueError for what is no document at all."""
+    from inscriptis import Inscriptis  # when first needed: most processes never do
+    from lxml import etree, html
+
+    try:
+        tree = html.fromstring(source.encode(), parser=html.HTMLParser(encoding="utf-8"))
+    except etree.LxmlError as error:
+        raise ValueError("not HTML") from error
+    for row in tree.iter(*_ROWS):
+        row.tag = "div"
+    for cell in tree.iter(*_CELLS):
+        cell.tag, cell.tail = "span", f" {cell.tail or ''}"
+    text: str = Inscriptis(tree, _words()).get_text()
+    return text
+
+
+@cache
+def _words() -> Any:
+    from inscriptis.css_profiles import CSS_PROFILES
+    from inscriptis.model.config import ParserConfig
+
+    return ParserConfig(CSS_PROFILES["strict"], display_links=True)

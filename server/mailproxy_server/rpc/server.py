@@ -86,9 +86,17 @@ class GrpcServer:
         await self._server.stop(_LAST_SECONDS)
 
 
+LOOKAHEAD = 256 * 1024
+"""Bytes of a stream that the core reads before they are asked for."""
+
+
 def _options(max_request_bytes: int, ping_interval_ms: int) -> Sequence[tuple[str, int]]:
     return (
         ("grpc.so_reuseport", 1),
+        # Left to guess, the core reads megabytes ahead on each stream: many uploads at once would
+        # all be in memory. So much is 5 MB/s over 50 ms, of each stream.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD),
         # What is past the transport's bound is refused without details: ours comes first.
         ("grpc.max_receive_message_length", max_request_bytes * 5 // 4),
         ("grpc.max_send_message_length", -1),

@@ -12,7 +12,7 @@ from mailproxy.v1 import message_pb2
 
 UPLOAD_ABOVE = 2**20
 """Bytes above which a client uploads a file by itself, unless it was told another number."""
-CHUNK = 2**18
+CHUNK = 2**16
 """Bytes of a chunk of an upload."""
 
 
