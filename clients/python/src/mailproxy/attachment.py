@@ -1,7 +1,7 @@
 """A file that goes with a message, and what of it is uploaded before."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -21,9 +21,10 @@ class Attachment:
     """A file that goes with the message: its `content`, or else where the bytes are.
 
     `path` is a file on this machine, read when the message is submitted. The server gets the
-    bytes of `url` (it must be public, unless the operator says otherwise) and of `server_file`
-    (below one of the server's roots); `blob` is what an upload gave. `sha256` or `md5` say which
-    bytes are meant: what the server keeps already it does not get again.
+    bytes of `url` (it must be public, unless the operator says otherwise), of `server_file` (below
+    one of the server's roots), and from the account's `endpoint` of that name, which is asked
+    with `parameters`; `blob` is what an upload gave. `sha256` or `md5` say which bytes are meant:
+    what the server keeps already it does not get again.
 
     With `content_id` ("logo") and `inline` it is an image that the HTML shows by `cid:logo`.
     Without `media_type` the server guesses it from the name.
@@ -37,6 +38,8 @@ class Attachment:
     path: str | PathLike[str] | None = None
     url: str = ""
     server_file: str = ""
+    endpoint: str = ""
+    parameters: Mapping[str, Any] | None = None
     blob: str = ""
     sha256: str = ""
     md5: str = ""
@@ -55,15 +58,17 @@ class Attachment:
 
     def to_proto(self) -> message_pb2.Attachment:
         """Give it as the contract has it; reads the file that `path` names."""
-        given: dict[str, Any] = {"http_url": self.url, "filesystem": self.server_file}
-        given["blob"] = self.blob
-        source = {name: value for name, value in given.items() if value}
-        if self.path is not None:
-            source["path"] = self.path
-        if self.content is not None:
-            source["content"] = self.content
+        given: dict[str, Any] = {
+            "content": self.content,
+            "path": self.path,
+            "http_url": self.url or None,
+            "filesystem": self.server_file or None,
+            "endpoint": self._call() if self.endpoint else None,
+            "blob": self.blob or None,
+        }
+        source = {name: value for name, value in given.items() if value is not None}
         if len(source) > 1:
-            names = "content, path, url, server_file and blob"
+            names = "content, path, url, server_file, endpoint and blob"
             raise invalid("email.composed.attachments", f"{self.filename}: give one of {names}")
         if self.path is not None:
             source = {"content": Path(self.path).read_bytes()}
@@ -76,6 +81,11 @@ class Attachment:
             md5=self.md5,
             **source,
         )
+
+    def _call(self) -> message_pb2.EndpointCall:
+        call = message_pb2.EndpointCall(name=self.endpoint)
+        call.parameters.update(self.parameters or {})
+        return call
 
     def uploaded(self, blob: str) -> "Attachment":
         """Give it as what the server keeps."""
