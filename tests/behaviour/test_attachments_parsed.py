@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mailproxy import Attachment
+from mailproxy import AccountFields, Attachment
+from mailproxy.accounts import EndpointFields
 
 from tests.behaviour.test_languages_node import CACHE
 from tests.support.debian import require
@@ -84,6 +85,24 @@ async def by_node(octets: bytes, folder: Path) -> Any:
     return json.loads(out)
 
 
+def assert_seen(seen: Any) -> None:
+    """Fail unless mailparser found what was meant."""
+    files_seen = seen["attachments"]
+    assert {file["name"]: (file["type"], file["sha256"]) for file in files_seen} == {
+        name: (kind, hashlib.sha256(content).hexdigest()) for name, (kind, content) in FILES.items()
+    }
+    assert [(f["cid"], f["related"]) for f in files_seen if f["inline"]] == [("logo", True)]
+    assert seen["subject"] == "Ihre Übersicht – 日本語"
+    assert seen["from"] == [["Müller, Jörg", "j@a.test"]]
+    assert seen["to"] == [["Ann, née Ü", "ann@b.test"], ["", "bob@b.test"]]
+    assert seen["html"].strip() == HTML
+    assert seen["text"].strip() == "Grüße"
+    assert seen["headers"] == [
+        "date", "message-id", "x-mailproxy-id", "from", "to", "subject", "mime-version",
+        "content-type",
+    ]  # fmt: skip
+
+
 @pytest.mark.timeout(180)
 async def test_every_source_arrives_for_two_parsers(
     data_dir: Path, database_url: str, tmp_path: Path
@@ -103,15 +122,11 @@ async def test_every_source_arrives_for_two_parsers(
         client_of(run) as client,
     ):
         files = attachments(origin, root)
-        await client.create_account(
-            "demo",
-            host="127.0.0.1",
-            port=relay.port,
-            tls="none",
-            attachment_endpoints=[
-                {"name": "csv", "url": origin.url("/csv"), "auth": "bearer", "secret": "t0ken"}
-            ],
+        endpoint = EndpointFields(name="csv", url=origin.url("/csv"), auth="bearer", secret="t0ken")
+        demo = AccountFields(
+            host="127.0.0.1", port=relay.port, tls="none", attachment_endpoints=[endpoint]
         )
+        await client.create_account("demo", **demo)
         await client.submit(
             from_address="Müller, Jörg <j@a.test>",
             to=['"Ann, née Ü" <ann@b.test>', "bob@b.test"],
@@ -122,19 +137,4 @@ async def test_every_source_arrives_for_two_parsers(
         await relay.until(lambda: relay.messages, "it came", seconds=60)
     octets = relay.messages[0].octets
     assert by_python(octets) == FILES
-
-    seen = await by_node(octets, folder)
-    files_seen = seen["attachments"]
-    assert {file["name"]: (file["type"], file["sha256"]) for file in files_seen} == {
-        name: (kind, hashlib.sha256(content).hexdigest()) for name, (kind, content) in FILES.items()
-    }
-    assert [(f["cid"], f["related"]) for f in files_seen if f["inline"]] == [("logo", True)]
-    assert seen["subject"] == "Ihre Übersicht – 日本語"
-    assert seen["from"] == [["Müller, Jörg", "j@a.test"]]
-    assert seen["to"] == [["Ann, née Ü", "ann@b.test"], ["", "bob@b.test"]]
-    assert seen["html"].strip() == HTML
-    assert seen["text"].strip() == "Grüße"
-    assert seen["headers"] == [
-        "date", "message-id", "x-mailproxy-id", "from", "to", "subject", "mime-version",
-        "content-type",
-    ]  # fmt: skip
+    assert_seen(await by_node(octets, folder))

@@ -32,6 +32,14 @@ async def rate(client: AsyncMailProxyClient, sinkhole: Sinkhole) -> float:
     return clock() - began
 
 
+def waiting(url: str) -> list[Message]:
+    files = [Attachment("slow", url=url)]
+    return [
+        Message(from_address="a@a.test", to=f"w{number}@b.test", attachments=files)
+        for number in range(WAITING)
+    ]
+
+
 @pytest.mark.timeout(120)
 async def test_what_waits_for_a_slow_source_is_waited_for_by_nobody(
     data_dir: Path, database_url: str
@@ -54,15 +62,7 @@ async def test_what_waits_for_a_slow_source_is_waited_for_by_nobody(
     ):
         await client.create_account("demo", **relay_at(sinkhole.port))
         alone = await rate(client, sinkhole)
-        waiting = [
-            Message(
-                from_address="a@a.test",
-                to=f"w{number}@b.test",
-                attachments=[Attachment("slow", url=origin.url("/slow"))],
-            )
-            for number in range(WAITING)
-        ]
-        for sent in await client.submit_many(waiting):
+        for sent in await client.submit_many(waiting(origin.url("/slow"))):
             assert not isinstance(sent, Exception), sent
         await origin.until(lambda: origin.asked["/slow"] >= 8)
         beside = await rate(client, sinkhole)

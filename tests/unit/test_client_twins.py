@@ -9,12 +9,14 @@ from mailproxy.aio import AsyncMailProxyClient
 from mailproxy.aio_accounts import AsyncAccounts
 from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
+from mailproxy.aio_templates import AsyncTemplates
 from mailproxy.aio_uploads import AsyncUploads
 from mailproxy.submission import AsyncSubmission, Submission
 from mailproxy.sync import MailProxyClient
 from mailproxy.sync_accounts import Accounts
 from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
+from mailproxy.sync_templates import Templates
 from mailproxy.sync_uploads import Uploads
 
 TWINS = [
@@ -23,6 +25,7 @@ TWINS = [
     (AsyncControl, Control),
     (AsyncAccounts, Accounts),
     (AsyncUploads, Uploads),
+    (AsyncTemplates, Templates),
     (AsyncReports, Reports),
 ]
 
@@ -56,7 +59,7 @@ def test_twins_have_the_same_members_with_the_same_signatures(
     assert members(threaded)
 
 
-@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:5])
+@pytest.mark.parametrize(("asynchronous", "threaded"), TWINS[:6])
 def test_what_blocks_in_one_twin_is_awaited_in_the_other(
     asynchronous: type, threaded: type
 ) -> None:

@@ -175,7 +175,7 @@ def test_a_fault_of_the_email_names_its_field(field: str, email: dict[str, Any])
 def test_an_email_without_content_says_what_to_give() -> None:
     error = refusal(message_pb2.Email())
     assert [v.field for v in error.violations] == ["email.composed"]
-    assert "give composed, or raw_mime" in error.message
+    assert "give composed, templated, or raw_mime" in error.message
 
 
 def test_an_empty_content_names_all_that_is_missing() -> None:

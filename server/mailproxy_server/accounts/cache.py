@@ -53,6 +53,8 @@ class AccountCache:
 
     def changed(self, lines: Sequence[str]) -> None:
         """Accounts ("tenant/account") were said to have changed; none named: any may have."""
+        if not lines:
+            self._known.clear()
         for line in lines:
             self.invalidate(UUID(line.partition("/")[0]))
 

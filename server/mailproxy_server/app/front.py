@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from mailproxy.v1 import account_pb2, message_pb2, queue_pb2, report_pb2
+from mailproxy.v1 import account_pb2, message_pb2, queue_pb2, report_pb2, template_pb2
 
 from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
@@ -34,9 +34,14 @@ from mailproxy_server.rpc.queues import Queues
 from mailproxy_server.rpc.registry import Registry
 from mailproxy_server.rpc.reports import Reports
 from mailproxy_server.rpc.server import GrpcServer, TlsFiles
+from mailproxy_server.rpc.templates import TemplatesServicer
+from mailproxy_server.rpc.templating import Templating
 from mailproxy_server.rpc.uploading import Uploads
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.verify import Verified
+from mailproxy_server.templates.cache import TemplateCache
+from mailproxy_server.templates.kitchen import Kitchen
+from mailproxy_server.templates.templates import CHANNEL, Templates
 
 log = structlog.get_logger()
 
@@ -58,7 +63,12 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         parts = build(settings, common)
         await _first_token(settings, parts.tenants)
         ear = wake.Ear(
-            database_url, {wake.REPORTS: parts.tail.hint, wake.ACCOUNTS: parts.cache.changed}
+            database_url,
+            {
+                wake.REPORTS: parts.tail.hint,
+                wake.ACCOUNTS: parts.cache.changed,
+                CHANNEL: parts.templates.changed,
+            },
         )
         hearing = asyncio.create_task(ear.run(), name="ear")
         dating = asyncio.create_task(days.keep(common.pool), name="days")
@@ -69,6 +79,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         await lifeline.until_drain()
         await server.drain(settings.drain_seconds)
         await parts.intake.close()
+        await parts.kitchen.close()
         hearing.cancel()
         dating.cancel()
 
@@ -80,6 +91,8 @@ class Parts:
     registry: Registry
     tenants: Tenants
     cache: AccountCache
+    templates: TemplateCache
+    kitchen: Kitchen
     tail: Tail
     intake: Intake
 
@@ -92,7 +105,10 @@ def build(settings: Settings, common: Resources) -> Parts:
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
     edge = _edge(settings, tenants)
     uploads = _uploads(settings, pool)
-    preparing = Preparing(pool, cache, uploads)
+    templates, kitchen = Templates(common.engine), Kitchen()
+    shelf = TemplateCache(templates)
+    templating = Templating(shelf, kitchen)
+    preparing = Preparing(pool, cache, uploads, templating)
     messages = Messages(
         pool, intake, bell, cache, preparing, depth, tail, Outlook(pool), uploads, edge.faults
     )
@@ -105,9 +121,15 @@ def build(settings: Settings, common: Resources) -> Parts:
         (report_pb2, "ReportService", Reports(pool, tail), ()),
         (account_pb2, "AccountService", keeper, {"ManageAccount"}),
         (queue_pb2, "QueueService", Queues(pool, bell, cache), {"PauseQueue"}),
+        (
+            template_pb2,
+            "TemplateService",
+            TemplatesServicer(templates, templating, shelf.invalidate),
+            {"ManageTemplate", "RenderTemplate"},
+        ),
     ):
         registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
-    return Parts(registry, tenants, cache, tail, intake)
+    return Parts(registry, tenants, cache, shelf, kitchen, tail, intake)
 
 
 def _uploads(settings: Settings, pool: HotPool) -> Uploads:

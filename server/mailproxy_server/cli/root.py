@@ -15,6 +15,7 @@ from mailproxy_server.cli import (
     reports,
     send,
     serve,
+    template,
     upload,
 )
 
@@ -28,5 +29,5 @@ app = typer.Typer(
 serve.add_to(app)
 for group in (send, upload, reports, account, endpoint, dkim, message, queue, pausing):
     group.commands(app)
-for group in (outbox, audit, demo):
+for group in (template, outbox, audit, demo):
     group.commands(app)

@@ -11,6 +11,7 @@ from mailproxy.message import Message
 from mailproxy.submission import Submission
 
 from mailproxy_server.cli import options, output
+from mailproxy_server.cli import template as template_options
 from mailproxy_server.cli.connection import FAILED, connected
 from mailproxy_server.cli.eml import recipients_of, with_crlf
 from mailproxy_server.cli.watching import print_until_final
@@ -24,6 +25,9 @@ BodyFile = Annotated[str | None, typer.Option(help="The body from a file; - read
 Attach = Annotated[
     list[str] | None,
     typer.Option(help="A file to attach, or a URL that the server gets. Repeat for more."),
+]
+Template = Annotated[
+    str | None, typer.Option(help="A template on the server, in place of subject and body.")
 ]
 Eml = Annotated[
     Path | None,
@@ -65,6 +69,9 @@ def send(
     text_file: BodyFile = None,
     html_file: BodyFile = None,
     attach: Attach = None,
+    template: Template = None,
+    var: template_options.Given = None,
+    variables_file: template_options.VariablesFile = None,
     eml: Eml = None,
     account: Account = None,
     priority: Priority = None,
@@ -82,13 +89,12 @@ def send(
     """Queue one email; with --wait, say what became of it (then 1 means: not all were sent)."""
     given: dict[str, Any] = {"cc": cc, "bcc": bcc, "reply_to": reply_to, "subject": subject}
     given |= {"text": _body(text, text_file), "html": _body(html, html_file)}
-    given |= {"attachments": [_attachment(each) for each in attach or ()] or None}
+    given |= {"attachments": _attachments(attach), **_made(template, var, variables_file)}
     message = _finished(eml, sender, to, given) if eml else _composed(sender, to, given)
     message.update(_terms(account, priority, send_at, expires, label))
     message |= Message(request_id=request_id, at_most_once=at_most_once)
     with connected("send", target, token_file, retry=True) as client:
-        submission = client.submit(**message)
-        _print(submission, as_json)
+        _print(submission := client.submit(**message), as_json)
         if wait and not print_until_final(client, submission.message_id, timeout, as_json):
             raise typer.Exit(FAILED)
 
@@ -116,6 +122,17 @@ def _finished(
     if not recipients:
         raise typer.BadParameter("the file names no recipients; give --to", param_hint="--eml")
     return Message(raw_mime=octets, recipients=recipients, return_path=sender)
+
+
+def _made(template: str | None, var: list[str] | None, path: str | None) -> dict[str, Any]:
+    """Give the template and its variables, where either is given."""
+    if not (template or var or path):
+        return {}
+    return {"template": template, "variables": template_options.variables_of(var, path)}
+
+
+def _attachments(given: list[str] | None) -> list[Attachment] | None:
+    return [_attachment(each) for each in given or ()] or None
 
 
 def _attachment(given: str) -> Attachment:

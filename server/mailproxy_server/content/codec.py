@@ -77,11 +77,17 @@ class Admitted:
 
 
 def admit(
-    email: message_pb2.Email, *, now: datetime, path: str = "email", fingerprint: bool
+    email: message_pb2.Email,
+    *,
+    now: datetime,
+    path: str = "email",
+    fingerprint: bool,
+    rendered: message_pb2.TemplatedContent | None = None,
 ) -> Admitted:
     """Give what is to be queued of an email, or raise `InvalidFields` with all that is wrong.
 
-    `path` is the email's own, before all field paths; `fingerprint` asks for `digests`.
+    `path` is the email's own, before all field paths; `fingerprint` asks for `digests`, in which
+    `rendered` stands for what came of it.
     """
     violations = Violations(path)
     priority = _priority(email, violations)
@@ -90,23 +96,17 @@ def admit(
     stored = message_pb2.Email()
     recipients, sender = _take_content(email, stored, violations)
     return_path = _return_path(email, stored, sender, violations)
-    send_time, expire_time, ttl = schedule.check(email, now, violations)
+    when = schedule.check(email, now, violations)
     labels.check(email, violations)
     violations.refuse()
     digests = {}
     if fingerprint:
         own_path = None if return_path == sender else return_path
-        digests = digests_of(email, stored, recipients, return_path=own_path, priority=priority)
+        digests = digests_of(email, stored, recipients, own_path, priority, rendered)
     if stored.HasField("composed"):
         _seal(stored.composed, violations)
     return Admitted(
-        account_id=account_id,
-        return_path=return_path,
-        recipients=recipients,
-        priority=priority,
-        send_time=send_time,
-        expire_time=expire_time,
-        ttl=ttl,
+        *(account_id, return_path, recipients, priority, *when),
         labels=dict(email.labels) if email.labels else {},
         metadata=dict(email.metadata) if email.metadata else {},
         content=stored.SerializeToString(),
@@ -165,7 +165,11 @@ def _take_content(
             return recipients, ""
         stored.raw_mime = raw.strip(octets)
         return recipients, raw.sender(octets)
-    violations.add("composed", "is required: give composed, or raw_mime with envelope.recipients")
+    if kind == "templated":
+        violations.add("templated", "is for SubmitMessage and SubmitMessages; give composed here")
+    else:
+        words = "is required: give composed, templated, or raw_mime with envelope.recipients"
+        violations.add("composed", words)
     return (), ""
 
 

@@ -26,15 +26,15 @@ def fingerprint(
     email: message_pb2.Email,
     normal: message_pb2.Email,
     recipients: Sequence[str],
-    *,
     return_path: str | None,
     priority: int,
+    rendered: message_pb2.TemplatedContent | None = None,
 ) -> dict[str, bytes]:
     """Give a digest for each field, by its path from the email.
 
     `normal` holds composed content with its addresses in normal form, bcc among them;
     `recipients` are what an envelope gave. `return_path` is None where it is From's;
-    `priority` is never 0.
+    `priority` is never 0; `rendered` is the templated content that the composed one came of.
     """
     digests = {VERSION_KEY: VERSION, "priority": b"%d" % priority}
     if email.delivery_guarantee == message_pb2.DELIVERY_GUARANTEE_AT_MOST_ONCE:
@@ -48,6 +48,11 @@ def fingerprint(
         digests["envelope.recipients"] = _digest("\n".join(recipients))
     else:
         _add_composed(digests, normal.composed)
+    if rendered is not None:
+        for name in ("subject", "text_body", "html_body"):
+            digests.pop(f"composed.{name}", None)  # what came of it may change with the template
+        digests["templated.template_id"] = _digest(rendered.template_id)
+        digests["templated.variables"] = _digest(as_json(rendered.variables))
     _add_times(digests, email)
     if email.labels:
         digests["labels"] = _digest(_pairs(email.labels))

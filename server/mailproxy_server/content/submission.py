@@ -15,8 +15,16 @@ REQUEST_ID_LIMIT: Final = 128
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
-def check(request: message_pb2.SubmitMessageRequest, now: datetime, path: str = "") -> Admitted:
-    """Check a request by everything but its account; raise `InvalidFields` naming each field."""
+def check(
+    request: message_pb2.SubmitMessageRequest,
+    now: datetime,
+    path: str = "",
+    rendered: message_pb2.TemplatedContent | None = None,
+) -> Admitted:
+    """Check a request by everything but its account; raise `InvalidFields` naming each field.
+
+    `rendered` is the templated content that the request's composed one came of.
+    """
     request_id = request.request_id
     if len(request_id) > REQUEST_ID_LIMIT or not request_id.isprintable():
         raise invalid(
@@ -27,7 +35,13 @@ def check(request: message_pb2.SubmitMessageRequest, now: datetime, path: str = 
         raise invalid(f"{path}traceparent", "give a W3C traceparent, as 00-<32 hex>-<16 hex>-01")
     if not request.HasField("email"):
         raise invalid(f"{path}email", "is required")
-    return admit(request.email, now=now, path=f"{path}email", fingerprint=bool(request_id))
+    return admit(
+        request.email,
+        now=now,
+        path=f"{path}email",
+        fingerprint=bool(request_id),
+        rendered=rendered,
+    )
 
 
 def is_traceparent(text: str) -> bool:

@@ -18,6 +18,7 @@ from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import born
 from mailproxy_server.rpc import submission
 from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.templating import Templating
 from mailproxy_server.rpc.unknown import refuse_unknown
 from mailproxy_server.rpc.uploading import Uploads
 
@@ -26,6 +27,7 @@ _BREATH = 25
 
 Submit = message_pb2.SubmitMessageRequest
 Submitted = message_pb2.SubmitMessageResponse
+Templated = message_pb2.TemplatedContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,15 @@ class Preparing:
     pool: Pool
     accounts: AccountCache
     uploads: Uploads
+    templating: Templating
 
     async def one(self, request: Submit, call: Call, path: str) -> NewMessage:
         """Check a request and resolve its account."""
-        now = submission.utc_now()
-        try:
-            admitted = check(request, now, path)
-        except InvalidFields:
-            known = await self._known(request, call.tenant_id)
-            if known is None or not request.email.HasField("expire_time"):
-                raise
-            admitted = check(request, born(known), path)  # for the hour it came first
+        rendered = None
+        if request.email.WhichOneof("content") == "templated":
+            rendered = request.email.templated
+            request = await self.templating.composed(request, call.tenant_id, path)
+        admitted = await self._admitted(request, call, path, rendered)
         account_id = self.accounts.peek(call.tenant_id, admitted.account_id)
         if account_id is None:
             try:
@@ -61,8 +61,19 @@ class Preparing:
                 if await self._known(request, call.tenant_id) is None:
                     raise
         return submission.new_message(
-            call.tenant_id, account_id, request, admitted, now, call.traceparent
+            call.tenant_id, account_id, request, admitted, submission.utc_now(), call.traceparent
         )
+
+    async def _admitted(
+        self, request: Submit, call: Call, path: str, rendered: Templated | None
+    ) -> Admitted:
+        try:
+            return check(request, submission.utc_now(), path, rendered)
+        except InvalidFields as error:
+            known = await self._known(request, call.tenant_id)
+            if known is None or not request.email.HasField("expire_time"):
+                raise _in_words_of(error, rendered) from None
+        return check(request, born(known), path, rendered)  # for the hour it came first
 
     async def _check_files(
         self, request: Submit, call: Call, account_id: str, admitted: Admitted, path: str
@@ -110,6 +121,17 @@ class Preparing:
             except Exception as error:
                 prepared.append(error)
         return prepared
+
+
+def _in_words_of(error: InvalidFields, rendered: Templated | None) -> InvalidFields:
+    """Give the same error, with the paths of the content that the caller gave."""
+    if rendered is None:
+        return error
+    old, new = "email.composed.", "email.templated.message."
+    violations = [
+        FieldViolation(one.field.replace(old, new, 1), one.description) for one in error.violations
+    ]
+    return InvalidFields(violations, error.reason)
 
 
 def _at_field(error: CallerError, field: str) -> CallerError:

@@ -10,6 +10,7 @@ from mailproxy.aio_connection import AioConnection
 from mailproxy.aio_control import AsyncControl
 from mailproxy.aio_reports import AsyncReports
 from mailproxy.aio_submitting import AioSubmitting
+from mailproxy.aio_templates import AsyncTemplates
 from mailproxy.aio_uploads import AsyncUploads
 from mailproxy.attachment import UPLOAD_ABOVE
 from mailproxy.channel import Tls
@@ -20,7 +21,7 @@ from mailproxy.submission import AsyncSubmission
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class AsyncMailProxyClient(AsyncControl, AsyncAccounts, AsyncUploads):
+class AsyncMailProxyClient(AsyncControl, AsyncAccounts, AsyncUploads, AsyncTemplates):
     """A client of one server, for as many tasks as there are; close it, or use `async with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says

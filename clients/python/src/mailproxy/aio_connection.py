@@ -13,13 +13,20 @@ import grpc
 from mailproxy import channel
 from mailproxy.calls import pause_before_retry
 from mailproxy.errors import closed, from_call
-from mailproxy.v1 import account_pb2_grpc, message_pb2_grpc, queue_pb2_grpc, report_pb2_grpc
+from mailproxy.v1 import (
+    account_pb2_grpc,
+    message_pb2_grpc,
+    queue_pb2_grpc,
+    report_pb2_grpc,
+    template_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from mailproxy.v1.account_pb2_grpc import AccountServiceAsyncStub
     from mailproxy.v1.message_pb2_grpc import MessageServiceAsyncStub
     from mailproxy.v1.queue_pb2_grpc import QueueServiceAsyncStub
     from mailproxy.v1.report_pb2_grpc import ReportServiceAsyncStub
+    from mailproxy.v1.template_pb2_grpc import TemplateServiceAsyncStub
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -32,6 +39,7 @@ class Stubs(NamedTuple):
     reports: "ReportServiceAsyncStub"
     accounts: "AccountServiceAsyncStub"
     queue: "QueueServiceAsyncStub"
+    templates: "TemplateServiceAsyncStub"
 
 
 Unary: TypeAlias = "Callable[[Stubs], grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]]"
@@ -112,4 +120,5 @@ class AioConnection:
             report_pb2_grpc.ReportServiceStub(opened),
             account_pb2_grpc.AccountServiceStub(opened),
             queue_pb2_grpc.QueueServiceStub(opened),
+            template_pb2_grpc.TemplateServiceStub(opened),
         )

@@ -35,6 +35,10 @@ class Message(TypedDict, total=False):
     """Further header fields."""
     attachments: Iterable[AttachmentLike] | None
     """Attachments, or paths of files to read; large ones are uploaded first."""
+    template: str | None
+    """A template of the tenant, in place of `subject`, `text` and `html`."""
+    variables: Mapping[str, Any] | None
+    """What the template is given: all of its variables, and no others."""
     raw_mime: bytes | None
     """A finished RFC 5322 message with CRLF line ends, in place of all of the above."""
     recipients: Iterable[str] | None
@@ -66,7 +70,7 @@ class Message(TypedDict, total=False):
 
 _COMPOSED = (
     *("from_address", "to", "cc", "bcc", "reply_to"),
-    *("subject", "text", "html", "headers", "attachments"),
+    *("subject", "text", "html", "headers", "attachments", "template", "variables"),
 )
 
 
@@ -105,6 +109,12 @@ def _email(given: dict[str, Any]) -> message_pb2.Email:
         if both := [name for name in _COMPOSED if name in given]:
             raise invalid("email.raw_mime", f"is the whole message; leave out {', '.join(both)}")
         email.raw_mime = given["raw_mime"]
+    elif "template" in given:
+        email.templated.message.CopyFrom(_composed(given))
+        email.templated.template_id = given["template"]
+        email.templated.variables.update(given.get("variables", {}))
+    elif "variables" in given:
+        raise invalid("email.templated.template_id", "is required with variables")
     else:
         email.composed.CopyFrom(_composed(given))
     if "return_path" in given:

@@ -16,11 +16,12 @@ from mailproxy.sync_connection import SyncConnection
 from mailproxy.sync_control import Control
 from mailproxy.sync_reports import Reports
 from mailproxy.sync_submitting import SyncSubmitting
+from mailproxy.sync_templates import Templates
 from mailproxy.sync_uploads import Uploads
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
-class MailProxyClient(Control, Accounts, Uploads):
+class MailProxyClient(Control, Accounts, Uploads, Templates):
     """A client of one server, for as many threads as there are; close it, or use `with`.
 
     `timeout`: seconds that a call may take in all, retries included, unless it says

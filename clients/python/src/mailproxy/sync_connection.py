@@ -16,13 +16,20 @@ from mailproxy import channel
 from mailproxy.calls import pause_before_retry
 from mailproxy.errors import closed, from_call
 from mailproxy.forking import Survivor, calls, survive_forks
-from mailproxy.v1 import account_pb2_grpc, message_pb2_grpc, queue_pb2_grpc, report_pb2_grpc
+from mailproxy.v1 import (
+    account_pb2_grpc,
+    message_pb2_grpc,
+    queue_pb2_grpc,
+    report_pb2_grpc,
+    template_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from mailproxy.v1.account_pb2_grpc import AccountServiceStub
     from mailproxy.v1.message_pb2_grpc import MessageServiceStub
     from mailproxy.v1.queue_pb2_grpc import QueueServiceStub
     from mailproxy.v1.report_pb2_grpc import ReportServiceStub
+    from mailproxy.v1.template_pb2_grpc import TemplateServiceStub
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -35,6 +42,7 @@ class Stubs(NamedTuple):
     reports: "ReportServiceStub"
     accounts: "AccountServiceStub"
     queue: "QueueServiceStub"
+    templates: "TemplateServiceStub"
 
 
 Unary: TypeAlias = "Callable[[Stubs], grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]]"
@@ -126,6 +134,7 @@ class SyncConnection(Survivor):
             report_pb2_grpc.ReportServiceStub(opened),
             account_pb2_grpc.AccountServiceStub(opened),
             queue_pb2_grpc.QueueServiceStub(opened),
+            template_pb2_grpc.TemplateServiceStub(opened),
         )
 
     def forget(self) -> list[object]:

@@ -312,6 +312,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many streams are open on this server; metadata: limit."""
     ERROR_REASON_CONTENT_GONE: _ErrorReason.ValueType  # 25
     """The message's content is no longer kept, so that it cannot be sent again."""
+    ERROR_REASON_TEMPLATE_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """The tenant has no such template."""
+    ERROR_REASON_TEMPLATE_EXISTS: _ErrorReason.ValueType  # 27
+    """CREATE: there is one of this id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason in google.rpc.ErrorInfo, without the prefix "ERROR_REASON_"; the domain is
@@ -368,6 +372,10 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 24
 """Too many streams are open on this server; metadata: limit."""
 ERROR_REASON_CONTENT_GONE: ErrorReason.ValueType  # 25
 """The message's content is no longer kept, so that it cannot be sent again."""
+ERROR_REASON_TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 26
+"""The tenant has no such template."""
+ERROR_REASON_TEMPLATE_EXISTS: ErrorReason.ValueType  # 27
+"""CREATE: there is one of this id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -405,6 +405,40 @@ class ComposedContent(_message.Message):
 Global___ComposedContent: _TypeAlias = ComposedContent  # noqa: Y015
 
 @_typing.final
+class TemplatedContent(_message.Message):
+    """A message whose subject and bodies are rendered from a template."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
+    template_id: _builtins.str
+    """The template; required."""
+    @_builtins.property
+    def message(self) -> Global___ComposedContent:
+        """Everything but subject, text_body and html_body, which stay empty."""
+
+    @_builtins.property
+    def variables(self) -> _struct_pb2.Struct:
+        """The template's variables by their names: all of them, and no others. At most 256 KiB as JSON."""
+
+    def __init__(
+        self,
+        *,
+        message: Global___ComposedContent | None = ...,
+        template_id: _builtins.str = ...,
+        variables: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "variables", b"variables"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "template_id", b"template_id", "variables", b"variables"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemplatedContent: _TypeAlias = TemplatedContent  # noqa: Y015
+
+@_typing.final
 class Email(_message.Message):
     """One email."""
 
@@ -454,6 +488,7 @@ class Email(_message.Message):
     ENVELOPE_FIELD_NUMBER: _builtins.int
     COMPOSED_FIELD_NUMBER: _builtins.int
     RAW_MIME_FIELD_NUMBER: _builtins.int
+    TEMPLATED_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     DELIVERY_GUARANTEE_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
@@ -466,7 +501,6 @@ class Email(_message.Message):
     raw_mime: _builtins.bytes
     """A finished RFC 5322 message with CRLF line ends; needs envelope.recipients. Bcc,
     Resent-Bcc and Return-Path are removed; Date and Message-ID are added when missing.
-    5: template
     """
     priority: _delivery_pb2.Priority.ValueType
     """What goes first. Default MEDIUM."""
@@ -479,6 +513,12 @@ class Email(_message.Message):
     @_builtins.property
     def composed(self) -> Global___ComposedContent:
         """Composed by the proxy."""
+
+    @_builtins.property
+    def templated(self) -> Global___TemplatedContent:
+        """Rendered from a template of the tenant when it is submitted, then as composed. Not from the
+        outbox.
+        """
 
     @_builtins.property
     def send_time(self) -> _timestamp_pb2.Timestamp:
@@ -507,6 +547,7 @@ class Email(_message.Message):
         envelope: Global___Envelope | None = ...,
         composed: Global___ComposedContent | None = ...,
         raw_mime: _builtins.bytes = ...,
+        templated: Global___TemplatedContent | None = ...,
         priority: _delivery_pb2.Priority.ValueType = ...,
         delivery_guarantee: Global___DeliveryGuarantee.ValueType = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
@@ -515,11 +556,11 @@ class Email(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "content", b"content", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "raw_mime", b"raw_mime", "send_time", b"send_time", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "content", b"content", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "raw_mime", b"raw_mime", "send_time", b"send_time", "templated", b"templated", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "composed", b"composed", "content", b"content", "delivery_guarantee", b"delivery_guarantee", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "labels", b"labels", "metadata", b"metadata", "priority", b"priority", "raw_mime", b"raw_mime", "send_time", b"send_time", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "composed", b"composed", "content", b"content", "delivery_guarantee", b"delivery_guarantee", "envelope", b"envelope", "expiration", b"expiration", "expire_time", b"expire_time", "labels", b"labels", "metadata", b"metadata", "priority", b"priority", "raw_mime", b"raw_mime", "send_time", b"send_time", "templated", b"templated", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["composed", "raw_mime"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["composed", "raw_mime", "templated"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     _WhichOneofReturnType_expiration: _TypeAlias = _typing.Literal["expire_time", "ttl"]  # noqa: Y015
     _WhichOneofArgType_expiration: _TypeAlias = _typing.Literal["expiration", b"expiration"]  # noqa: Y015
