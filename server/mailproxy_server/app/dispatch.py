@@ -103,7 +103,8 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     crier = Crier(bell, lambda batch: roster.settled(batch))
     settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
     relays = Relays(
-        _loader(Accounts(common.engine, common.vault), seams.timeouts), settings.poll_seconds
+        _loader(Accounts(common.engine, common.vault), settings, seams.timeouts),
+        settings.poll_seconds,
     )
     desk = Desk(
         pool=pool,
@@ -174,7 +175,9 @@ async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]
             raise SystemExit(3) from None
 
 
-def _loader(accounts: Accounts, timeouts: Timeouts | None) -> Load:
+def _loader(accounts: Accounts, settings: Settings, timeouts: Timeouts | None) -> Load:
+    dialling = resources.dial_of(settings)
+
     async def load(tenant_id: UUID, account_id: str) -> Route | None:
         try:
             found = await accounts.credentials(tenant_id, account_id)
@@ -185,6 +188,6 @@ def _loader(accounts: Accounts, timeouts: Timeouts | None) -> Load:
             raise Unavailable("INTERNAL", str(error), _UNUSABLE_SECONDS) from error
         if found is None:
             return None
-        return routes.route(*found, resources.pool_of(accounts, *found, timeouts))
+        return routes.route(*found, resources.pool_of(accounts, *found, timeouts, dialling))
 
     return load

@@ -113,7 +113,7 @@ def build(settings: Settings, common: Resources) -> Parts:
         pool, intake, bell, cache, preparing, depth, tail, Outlook(pool), uploads, edge.faults
     )
     keeper = AccountsServicer(
-        accounts, _verifier(accounts), _counter(pool), cache.invalidate, _health(pool)
+        accounts, _verifier(accounts, settings), _counter(pool), cache.invalidate, _health(pool)
     )
     registry = Registry(edge)
     for module, name, servicer, strict in (
@@ -158,9 +158,11 @@ def _counter(pool: HotPool) -> HasQueued:
     return has_queued
 
 
-def _verifier(accounts: Accounts) -> Verify:
+def _verifier(accounts: Accounts, settings: Settings) -> Verify:
+    dialling = resources.dial_of(settings)
+
     async def verify(account: Account, secrets: Secrets) -> Verified:
-        pool = resources.pool_of(accounts, account, secrets)
+        pool = resources.pool_of(accounts, account, secrets, dialling=dialling)
         try:
             return await pool.verify()
         finally:

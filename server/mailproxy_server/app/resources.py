@@ -14,9 +14,12 @@ from mailproxy_server.accounts.account import Account, Secrets, relay_fields
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.content.sources.resolver import dial
+from mailproxy_server.content.vetting import Egress
 from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
 from mailproxy_server.queue.migrations import driver_url
 from mailproxy_server.settings import Settings, parse_key
+from mailproxy_server.smtp.connect import Dial
 from mailproxy_server.smtp.pool import Pool as SmtpPool
 from mailproxy_server.smtp.relay import OauthGrant, Relay, Timeouts, Tls
 
@@ -85,8 +88,20 @@ def _key(settings: Settings) -> bytes:
     return DataDir.open(locate(settings.data_dir)).secret_key()
 
 
+def dial_of(settings: Settings) -> Dial | None:
+    """Give what connects to relays where their addresses are judged; None where they are not."""
+    if not settings.egress_vet_relays:
+        return None
+    egress = Egress.of(settings.egress_allow)
+    return lambda host, port: dial(host, port, egress)
+
+
 def pool_of(
-    accounts: Accounts, account: Account, secrets: Secrets, timeouts: Timeouts | None = None
+    accounts: Accounts,
+    account: Account,
+    secrets: Secrets,
+    timeouts: Timeouts | None = None,
+    dialling: Dial | None = None,
 ) -> SmtpPool:
     """Give the connections to an account's relay. A refresh token that takes the place of another
     is kept in the database; where that fails, this pool goes on by it."""
@@ -98,7 +113,7 @@ def pool_of(
             what = type(error).__name__
             log.warning("a refresh token was not kept", account=account.account_id, why=what)
 
-    return SmtpPool(relay_of(account, secrets), timeouts=timeouts, renewed=keep)
+    return SmtpPool(relay_of(account, secrets), timeouts=timeouts, renewed=keep, dial=dialling)
 
 
 def relay_of(account: Account, secrets: Secrets) -> Relay:

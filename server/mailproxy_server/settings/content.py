@@ -56,6 +56,10 @@ class ContentSettings(BaseSettings):
     """Networks and host names, separated by commas, that attachments may be fetched from although
     they are not public, as 10.1.0.0/16,files.internal. Unset: public addresses only."""
 
+    egress_vet_relays: bool = False
+    """Whether hosts of relays have to be public too, or be allowed by egress_allow: for servers
+    whose tenants set up accounts themselves."""
+
     max_attachment_bytes: int = Field(default=25 * _MIB, ge=_KIB, le=4 * _GIB)
     """Bytes of the largest attachment that is fetched or uploaded, also after unpacking."""
 

@@ -6,8 +6,9 @@ no AUTH is said. Notes never hold credentials.
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import aiosmtplib
@@ -22,13 +23,23 @@ from mailproxy_server.smtp.replies import make_reply
 from mailproxy_server.smtp.session import Session
 from mailproxy_server.smtp.wire import Wire
 
+Dial = Callable[[str, int], Awaitable[socket.socket | str]]
+"""Connects to a host and port; gives a connected socket, or why it must not be. Raises OSError."""
+
 
 class Opening:
-    """One attempt to open a session; `exchanges` says how it went. `tokens` are for XOAUTH2."""
+    """One attempt to open a session; `exchanges` says how it went. `tokens` are for XOAUTH2;
+    `dial` connects in place of the library, where it is given."""
 
     def __init__(
-        self, relay: Relay, timeouts: Timeouts, started: float, tokens: TokenSource | None = None
+        self,
+        relay: Relay,
+        timeouts: Timeouts,
+        started: float,
+        tokens: TokenSource | None = None,
+        dial: Dial | None = None,
     ):
+        self._dial = dial
         self.exchanges: list[Exchange] = []
         self._relay = relay
         self._tokens = tokens
@@ -65,9 +76,8 @@ class Opening:
         return int((self._loop.time() - self._started) * 1000)
 
     async def _steps(self, context: ssl.SSLContext | None) -> bool:
-        client, limit = self._client, self._timeouts.connect
-        client.tls_context = context
-        if not await self._step(Stage.CONNECT, self._relay.name, client.connect(timeout=limit)):
+        self._client.tls_context = context
+        if not await self._connect():
             return False
         if not await self._ehlo():
             return False
@@ -76,9 +86,24 @@ class Opening:
         if not self._relay.username:
             return True
         accepted = False
-        async for command, answer in authenticate(client, self._relay, self._tokens):
+        async for command, answer in authenticate(self._client, self._relay, self._tokens):
             accepted = self._note(Stage.AUTH, command, answer)
         return accepted
+
+    async def _connect(self) -> bool:
+        client, relay, limit = self._client, self._relay, self._timeouts.connect
+        if self._dial is None:
+            return await self._step(Stage.CONNECT, relay.name, client.connect(timeout=limit))
+        try:
+            async with asyncio.timeout(limit):
+                found = await self._dial(relay.host, relay.port)
+        except EXPECTED as error:
+            return self._note(Stage.CONNECT, relay.name, answer_of(error))
+        if isinstance(found, str):
+            return self._note(Stage.CONNECT, relay.name, Fault(FaultKind.UNREACHABLE, found))
+        # The host stays for TLS: whose certificate it must be.
+        joining = client.connect(sock=found, port=None, timeout=limit)
+        return await self._step(Stage.CONNECT, relay.name, joining)
 
     async def _ehlo(self) -> bool:
         return await self._step(Stage.EHLO, f"EHLO {self._relay.ehlo_name}", self._client.ehlo())

@@ -28,6 +28,16 @@ S = TypeVar("S", bound=Resting)
 
 
 @dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """Connections now open, at work (or opening) and at rest, and how many were ever opened."""
+
+    open: int
+    busy: int
+    idle: int
+    opened: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision(Generic[S]):
     """Close these; then use `use` (asked first where `ask`), or wait where `wait`, or open one."""
 

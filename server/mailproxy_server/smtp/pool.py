@@ -14,24 +14,14 @@ from mailproxy_server.mail.envelope import Envelope
 from mailproxy_server.mail.transcript import Exchange, Transcript
 from mailproxy_server.smtp.body import Body, size_of
 from mailproxy_server.smtp.commands import Needs, plan
-from mailproxy_server.smtp.connect import Opening
-from mailproxy_server.smtp.lineup import Lineup
+from mailproxy_server.smtp.connect import Dial, Opening
+from mailproxy_server.smtp.lineup import Lineup, PoolFacts
 from mailproxy_server.smtp.oauth import Renewed, TokenSource, forget
 from mailproxy_server.smtp.relay import Relay, Timeouts
 from mailproxy_server.smtp.session import Session
 from mailproxy_server.smtp.transaction import Permit, Transaction
 from mailproxy_server.smtp.trust import Trust
 from mailproxy_server.smtp.verify import Verified, verify
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFacts:
-    """Connections now open, at work (or opening) and at rest, and how many were ever opened."""
-
-    open: int
-    busy: int
-    idle: int
-    opened: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,13 @@ class Pool:
     `renewed` is told of refresh tokens that take the place of the relay's.
     """
 
-    def __init__(self, relay: Relay, timeouts: Timeouts | None = None, renewed: Renewed = forget):
+    def __init__(
+        self,
+        relay: Relay,
+        timeouts: Timeouts | None = None,
+        renewed: Renewed = forget,
+        dial: Dial | None = None,
+    ):
         self.relay = relay
         self._timeouts = timeouts or Timeouts()
         self._lineup: Lineup[Session] = Lineup(relay.max_connections, relay.idle_ttl)
@@ -66,6 +62,7 @@ class Pool:
         self._expiry: asyncio.TimerHandle | None = None
         self._trust = Trust(relay)
         self._tokens = TokenSource(relay.oauth, renewed) if relay.oauth else None
+        self._dial = dial
         self._opened = 0
         self._closed = False
 
@@ -114,7 +111,7 @@ class Pool:
     async def verify(self) -> Verified:
         """Try the relay by a connection of its own, beside those of the pool."""
         trust = await self._trust.context()
-        return await verify(self.relay, self._timeouts, trust, self._tokens)
+        return await verify(self.relay, self._timeouts, trust, self._tokens, self._dial)
 
     async def close(self) -> None:
         """Take leave of all connections at rest, no longer than QUIT may take; busy ones are
@@ -144,7 +141,7 @@ class Pool:
     async def _open(self, place: _Place, started: float) -> Opening:
         """Open a connection at this place; it has none afterwards where that failed."""
         place.session = None
-        opening = Opening(self.relay, self._timeouts, started, self._tokens)
+        opening = Opening(self.relay, self._timeouts, started, self._tokens, self._dial)
         place.session = await opening.run(await self._trust.context())
         self._opened += place.session is not None
         return opening

@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 
 from mailproxy_server.mail.transcript import Exchange, Fault, Reply, Stage
-from mailproxy_server.smtp.connect import Opening
+from mailproxy_server.smtp.connect import Dial, Opening
 from mailproxy_server.smtp.oauth import TokenSource
 from mailproxy_server.smtp.relay import Relay, Timeouts
 
@@ -35,9 +35,10 @@ async def verify(
     timeouts: Timeouts,
     context: ssl.SSLContext | Fault | None,
     tokens: TokenSource | None = None,
+    dial: Dial | None = None,
 ) -> Verified:
     """Open a connection, go as far as AUTH, and take leave."""
-    opening = Opening(relay, timeouts, asyncio.get_running_loop().time(), tokens)
+    opening = Opening(relay, timeouts, asyncio.get_running_loop().time(), tokens, dial)
     session = await opening.run(context)
     exchanges = opening.exchanges
     if session is None:

@@ -1,9 +1,11 @@
-"""Resolves host names for fetching, and lets no address through that may not be connected to.
+"""Resolves host names, and lets no address through that may not be connected to.
 
-aiohttp connects to what this gives, so the address that was judged is the one that is used.
+aiohttp connects to what the resolver gives, and `dial` to what it judged, so the address that was
+judged is the one that is used.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -49,6 +51,31 @@ class VettingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Hold nothing."""
+
+
+async def dial(
+    host: str, port: int, egress: Egress, lookup: Lookup = system_lookup
+) -> socket.socket | str:
+    """Connect to the first address of a host that answers, all of them being allowed; else give
+    why they are not. Raises OSError."""
+    addresses = list(dict.fromkeys(await lookup(host, port)))
+    try:
+        for address in addresses:
+            vet_address(host, address, egress)
+    except Refused as refused:
+        return str(refused)
+    failed: OSError = OSError(errno.EHOSTUNREACH, "no address")
+    for address in addresses:
+        found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        found.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(found, (address, port))
+        except OSError as error:
+            found.close()
+            failed = error
+        else:
+            return found
+    raise failed
 
 
 def _result(host: str, port: int, address: str) -> ResolveResult:
