@@ -117,6 +117,20 @@ async def test_past_the_total_the_oldest_unused_go(mail_queue: Queue) -> None:
     assert await kept(mail_queue) == {digests(b"0" * 1000)[0]}
 
 
+async def test_no_tenants_files_make_room_for_anothers(mail_queue: Queue) -> None:
+    other = await add_tenant(mail_queue.pool, "other")
+    await keep(mail_queue, b"mine" * 250)
+    await age(mail_queue, b"mine" * 250, 100)
+    for hours in range(1, 9):
+        octets = b"%d" % hours * 1000
+        await keep(mail_queue, octets, other)
+        await age(mail_queue, octets, hours)
+    while await purge(mail_queue, LONG, 6000):
+        pass
+    assert digests(b"mine" * 250)[0] in await kept(mail_queue)
+    assert await mail_queue.count("blobs") == 4
+
+
 async def test_what_an_unfinished_message_needs_stays(mail_queue: Queue) -> None:
     octets = b"needed"
     await keep(mail_queue, octets)

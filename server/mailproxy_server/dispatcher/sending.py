@@ -119,18 +119,18 @@ def _settlements(
 def _outcomes(
     rows: Sequence[Claimed], content: Content, verdicts: Sequence[Verdict], policy: RetryPolicy
 ) -> list[Outcome]:
-    """Give what the verdicts come to for deliveries that were claimed together."""
-    now, first, expire_at = datetime.now(UTC), rows[0], rows[0].expire_at
-    since = first.round_at or max(content.accepted_at, content.send_at or content.accepted_at)
+    """Give what the verdicts come to for deliveries of one message."""
+    now = datetime.now(UTC)
+    since = max(content.accepted_at, content.send_at or content.accepted_at)
     jitter = random.uniform(-1, 1)  # noqa: S311 - spreads retries, guards nothing
     return [
         settle_verdict(
             verdict,
             attempt=row.attempts + 1,
-            age=(now - since).total_seconds(),
+            age=(now - (row.round_at or since)).total_seconds(),
             policy=policy,
             jitter=jitter,
-            expires_in=(expire_at - now).total_seconds() if expire_at else None,
+            expires_in=(row.expire_at - now).total_seconds() if row.expire_at else None,
             spared=row.spared,
             at_most_once=content.at_most_once,
         )

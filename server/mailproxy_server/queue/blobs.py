@@ -76,12 +76,16 @@ DELETE FROM mailproxy.blobs WHERE (tenant_id, sha256) IN (
 _PURGE_MANY = f"""
 DELETE FROM mailproxy.blobs WHERE (tenant_id, sha256) IN (
     SELECT tenant_id, sha256 FROM (
-        SELECT tenant_id, sha256, used_at,
-               sum(octets) OVER (ORDER BY used_at DESC, tenant_id, sha256) AS newer
+        SELECT tenant_id, sha256, used_at, sum(octets) OVER () AS whole,
+               sum(octets) OVER (PARTITION BY tenant_id ORDER BY used_at DESC, sha256) AS newer,
+               (SELECT count(DISTINCT tenant_id) FROM mailproxy.blobs) AS tenants
         FROM mailproxy.blobs) b
-    WHERE newer > $1 AND used_at < now() - $3::interval AND NOT EXISTS ({_USED})
+    WHERE whole > $1 AND newer > $1 / tenants AND used_at < now() - $3::interval
+      AND NOT EXISTS ({_USED})
     ORDER BY used_at LIMIT $2)
 """  # noqa: S608 - no input is in the text
+"""Past the total, those go who have more than their share: no tenant's files make room for
+another's."""
 
 _FRESH = timedelta(minutes=10)
 """One that was used within this time is about to be named by a message."""
@@ -140,7 +144,8 @@ async def forget(link: Connection, tenant_id: UUID, sha256: bytes) -> None:
 
 
 async def purge(link: Connection, ttl: timedelta, total: int) -> int:
-    """Remove blobs that were not used for `ttl`, and the oldest unused past `total` octets.
+    """Remove blobs that were not used for `ttl`, and past `total` octets in all the oldest unused
+    ones of tenants who have more than an equal share.
 
     At most a batch of each; gives how many. None goes that an unfinished message needs
     (messages_blobs). Locks what it removes.

@@ -8,6 +8,8 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -17,13 +19,20 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host, for a port; raises OSError."""
 
 
+LOOKUPS_AT_ONCE = 32
+
+
 class NotAllowed(OSError):
     """Refused by the egress policy; as an OSError it passes through aiohttp."""
 
 
+_ASKING = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookup")
+
+
 async def system_lookup(host: str, port: int) -> list[str]:
-    """Ask the system."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Ask the system, in threads of their own: names that never resolve hold up nothing else."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_ASKING, ask)
     return [str(entry[4][0]) for entry in found]
 
 
