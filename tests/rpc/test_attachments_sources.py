@@ -1,5 +1,6 @@
 """Every source of attachments, through gRPC and a real web server to a relay."""
 
+import asyncio
 import base64
 import hashlib
 from email import message_from_bytes
@@ -7,9 +8,10 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from mailproxy.v1 import delivery_pb2, message_pb2
 
-from tests.support.calling import Caller
+from tests.support.calling import Caller, request
 from tests.support.emails import composed
 from tests.support.origin import Origin, refusing
 from tests.support.relay import ScriptedRelay
@@ -151,3 +153,28 @@ async def test_what_a_digest_names_is_fetched_once(database_url: str) -> None:
             await relay.until(lambda: len(relay.messages) == 20, "all came")
         assert origin.asked["/r.pdf"] == 1
     assert all(files_of(m.octets) == {"report.pdf": PDF} for m in relay.messages)
+
+
+async def test_what_waits_for_files_is_passed_by_what_is_behind_it(database_url: str) -> None:
+    """Queued before anybody looks, so that no notification helps, nor a poll."""
+    never = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response(body=b"late")
+
+    async with (
+        Origin({"/slow": slow}) as origin,
+        ScriptedRelay() as relay,
+        front_on(database_url) as front,
+    ):
+        await front.first.make_account(relay.port, max_connections=2)
+        file = {"filename": "slow", "http_url": origin.url("/slow")}
+        requests = [request(composed(attachments=[file])) for _ in range(500)]
+        await front.first.submit_all(requests)
+        last = await front.first.submit(composed())
+        async with dispatching(front, poll_seconds=60, sweep_seconds=60, **LOCAL):
+            assert (await last_report(front, last.message_id)).final
+            assert len(relay.messages) == 1
+            never.set()
+            await relay.until(lambda: len(relay.messages) == 501, "all came", seconds=30)

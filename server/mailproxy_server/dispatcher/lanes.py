@@ -134,7 +134,7 @@ class Lane:
         begun = await self._loading.carry(link, route, drawn, leave.connections)
         if leave.probe and not begun:
             self._gate.hear(())  # nothing was there to probe with: another may
-        return drawn.pause
+        return 0.0 if self._has_room() else drawn.pause
 
     async def _draw(self, link: Connection, leave: Leave) -> Drawn:
         if leave.probe or leave.gap:
@@ -163,7 +163,7 @@ class Lane:
             )
             if leave.probe and not begun:
                 self._gate.hear(())
-        return 0.0 if self._gate.pending else ration.drawn.pause
+        return 0.0 if self._gate.pending or self._has_room() else ration.drawn.pause
 
     async def _tidy(self, link: Connection, route: Route | None) -> None:
         limited = route is not None and bool(route.account.limits)
@@ -228,6 +228,10 @@ class Lane:
             self._rest_until = time.monotonic() + rest
         elif sign is Sign.LIFE:
             self._blamed = 0
-        half_empty = self._loading.held * 2 <= self._claims.target
-        if self._gate.pending or sent.returned or (self._more and half_empty):
+        if self._gate.pending or sent.returned or self._has_room():
             self._awake.set()
+
+    def _has_room(self) -> bool:
+        """Whether there is more to claim, and room for it: what was claimed may have been sent,
+        or be waiting for its files."""
+        return self._more and self._loading.held * 2 <= self._claims.target
