@@ -13,6 +13,8 @@ from mailproxy_server.content.sources.source import Patience, Unfetchable
 from mailproxy_server.content.vetting import Egress
 
 from tests.support.origin import Origin, redirect
+from tests.unit.test_vetting_addresses import REFUSED as REFUSED_ADDRESSES
+from tests.unit.test_vetting_urls import REFUSED as REFUSED_URLS
 
 PATIENCE = Patience(connect=2, read=2, total=5)
 LOOPBACK = Egress.of(["127.0.0.1/32"])
@@ -111,6 +113,21 @@ async def test_a_name_that_flips_its_answer_is_connected_to_where_it_was_judged(
         with pytest.raises(Unfetchable, match=r"127\.0\.0\.2"):
             await got(asker, f"http://flip.test:{origin.port}/")
         assert origin.asked.total() == 1
+
+
+async def test_nothing_of_the_tables_is_connected_to(listener: Listener) -> None:
+    asker, tried = Asker(Egress(), PATIENCE), 0
+    for url in REFUSED_URLS:
+        with pytest.raises(Unfetchable):
+            await got(asker, url)
+        tried += 1
+    for address in REFUSED_ADDRESSES:
+        named = Asker(Egress(), PATIENCE, answering(address))
+        with pytest.raises(Unfetchable):
+            await got(named, f"http://public.test:{listener.port}/")
+        tried += 1
+    assert tried >= 100
+    assert listener.came == 0
 
 
 TARGETS = [

@@ -84,6 +84,20 @@ async def test_a_bomb_is_unpacked_no_further_than_the_limit() -> None:
     assert sum(sizes) <= 2**20 + PIECE
 
 
+async def test_what_never_ends_and_unpacks_to_nothing_is_given_up() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await response.prepare(request)
+        await response.write(gzip.compress(b"")[:10])  # the header, and then empty blocks
+        while True:
+            await response.write(b"\x00\x00\x00\xff\xff" * 1_000)
+
+    async with Origin({"/": endless}) as origin:
+        small = Asker(LOOPBACK, Patience(total=20), most=100_000)
+        with pytest.raises(Unfetchable, match="sends more than"):
+            await got(small, origin.url("/"))
+
+
 @pytest.mark.parametrize(
     ("status", "passing"),
     [(400, False), (401, False), (403, False), (404, False), (410, False), (408, True),

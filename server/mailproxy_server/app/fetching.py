@@ -21,7 +21,8 @@ def files(settings: Settings, pool: Pool, worker_id: UUID, lookup: Lookup) -> Fi
     patience = Patience(
         settings.fetch_connect_seconds, settings.fetch_read_seconds, settings.fetch_total_seconds
     )
-    asker = Asker(Egress.of(settings.egress_allow), patience, lookup)
+    egress = Egress.of(settings.egress_allow)
+    asker = Asker(egress, patience, lookup, settings.max_attachment_bytes)
     sources: Mapping[str, Source] = {
         "http_url": HttpUrl(asker),
         "filesystem": Filesystem([str(root) for root in settings.attachment_roots]),

@@ -27,6 +27,8 @@ from mailproxy_server.content.vetting import (
 
 HOPS = 5
 """Redirects that are followed."""
+_PACKING = 64 * 1024
+"""Octets by which a packed answer may be longer than what is in it."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 409, 423, 425, 429})
 _USUAL = {"User-Agent": "mailproxy", "Accept": "*/*", "Accept-Encoding": "gzip, deflate, identity"}
@@ -42,17 +44,22 @@ class Question:
 
 
 class Asker:
-    """Asks by connections of its own, none of which is kept: who answers is vetted each time."""
+    """Asks by connections of its own, none of which is kept: who answers is vetted each time.
+
+    Of an answer at most `most` octets are taken as they are sent, packed or not.
+    """
 
     def __init__(
         self,
         egress: Egress,
         patience: Patience,
         lookup: Lookup = system_lookup,
+        most: int = 25 * 2**20,
         trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._egress = egress
         self._patience = patience
+        self._most = most
         self._lookup = lookup
         self._trusted = trusted
 
@@ -80,7 +87,7 @@ class Asker:
                 ) as session,
                 await self._follow(session, question) as answer,
             ):
-                yield _pieces(answer)
+                yield _pieces(answer, self._most + _PACKING)
         except Refused as refused:
             raise Unfetchable(str(refused)) from None
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
@@ -127,10 +134,20 @@ def _accepted(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     raise Unfetchable(f"the server answered {answer.status}", passing=passing)
 
 
-async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _pieces(answer: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
     """Give the body; an answer that breaks off is a fault, not an end."""
     coding = answer.headers.get("Content-Encoding", "").strip().lower()
-    async for piece in unfolded(answer.content.iter_chunked(PIECE), coding):
+    async for piece in unfolded(_bounded(answer, most), coding):
+        yield piece
+
+
+async def _bounded(answer: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
+    """Give what is sent: packed, an answer that never ends may unpack to nothing at all."""
+    taken = 0
+    async for piece in answer.content.iter_chunked(PIECE):
+        taken += len(piece)
+        if taken > most:
+            raise Unfetchable(f"its server sends more than {most} bytes")
         yield piece
 
 
