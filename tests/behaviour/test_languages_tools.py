@@ -58,6 +58,7 @@ async def test_it_lists_every_service(tool: Tool) -> None:
         "mailproxy.v1.MessageService",
         "mailproxy.v1.QueueService",
         "mailproxy.v1.ReportService",
+        "mailproxy.v1.TemplateService",
     ]
 
 

@@ -27,7 +27,7 @@ from tests.support.timed import fullest, longest_pause, note_mails, within
 
 LIMITS = ((5, 1), (30, 10))
 MESSAGES = 400
-UNRESERVED = (str(Path(__file__).parents[1] / "support/serve_unreserved.py"),)
+UNRESERVED = ("-P", str(Path(__file__).parents[1] / "support/serve_unreserved.py"))
 SETTINGS = {"lease_seconds": 3, "poll_seconds": 1}
 
 

@@ -18,7 +18,7 @@ from tests.support.sinkhole import HOLD, ORDINARY, Sinkhole
 
 WAITING, CONNECTIONS = 5_000, 4
 CALLERS = 20
-IMPATIENT = (str(Path(__file__).parents[1] / "support/serve_impatient.py"),)
+IMPATIENT = ("-P", str(Path(__file__).parents[1] / "support/serve_impatient.py"))
 AWAY_SECONDS = 6.0
 
 

@@ -10,7 +10,7 @@ from tests.support.replicas import client_of, replica, stopped_process
 from tests.support.serving import REAL, ROOT
 from tests.support.sinkhole import HOLD, ORDINARY, Sinkhole
 
-HEEDLESS = (str(ROOT / "tests/support/serve_heedless.py"),)
+HEEDLESS = ("-P", str(ROOT / "tests/support/serve_heedless.py"))
 LEASE = {"lease_seconds": 1, "drain_seconds": 0}
 
 

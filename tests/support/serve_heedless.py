@@ -12,7 +12,7 @@ from mailproxy_server.cli.root import app
 from mailproxy_server.dispatcher.lease import Lease
 from mailproxy_server.settings import Settings
 
-PROGRAM = (sys.executable, str(Path(__file__)))
+PROGRAM = (sys.executable, "-P", str(Path(__file__)))
 
 
 class Heedless(Lease):

@@ -17,7 +17,7 @@ from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.cli.root import app
 from mailproxy_server.settings import Settings
 
-PROGRAM = (sys.executable, str(Path(__file__)))
+PROGRAM = (sys.executable, "-P", str(Path(__file__)))
 
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:

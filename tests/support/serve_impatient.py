@@ -13,7 +13,7 @@ from mailproxy_server.policy import breaker
 from mailproxy_server.policy.breaker import Probing, Sign
 from mailproxy_server.settings import Settings
 
-PROGRAM = (sys.executable, str(Path(__file__)))
+PROGRAM = (sys.executable, "-P", str(Path(__file__)))
 
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:

@@ -15,7 +15,7 @@ from mailproxy_server.settings import Settings
 
 from tests.support.rated import unwritten
 
-PROGRAM = (sys.executable, str(Path(__file__)))
+PROGRAM = (sys.executable, "-P", str(Path(__file__)))
 
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:

@@ -15,7 +15,8 @@ from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 REAL = ("-P", "-m", "mailproxy_server")
-IDLE = (str(ROOT / "tests/support/serve_idle.py"),)
+# -P: the folder of a program is not where its modules are looked for (tests/support/queue.py).
+IDLE = ("-P", str(ROOT / "tests/support/serve_idle.py"))
 QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0"}
 
 
