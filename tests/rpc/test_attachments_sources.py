@@ -171,10 +171,13 @@ async def test_what_waits_for_files_is_passed_by_what_is_behind_it(database_url:
         await front.first.make_account(relay.port, max_connections=2)
         file = {"filename": "slow", "http_url": origin.url("/slow")}
         requests = [request(composed(attachments=[file])) for _ in range(500)]
-        await front.first.submit_all(requests)
+        waiting = await front.first.submit_all(requests)
         last = await front.first.submit(composed())
         async with dispatching(front, poll_seconds=60, sweep_seconds=60, **LOCAL):
             assert (await last_report(front, last.message_id)).final
             assert len(relay.messages) == 1
+            wanted = message_pb2.ExplainMessageRequest(message_id=waiting[0].response.message_id)
+            told = await front.first.call(front.first.messages.ExplainMessage, wanted)
+            assert "its attachments are being fetched" in str(told)
             never.set()
             await relay.until(lambda: len(relay.messages) == 501, "all came", seconds=30)

@@ -17,7 +17,8 @@ BACKLOG_MOST = 10_000
 class Waiting:
     """One recipient that is not final.
 
-    `attempts` is 0 while it waits for its send_time. `ahead` of it are those of its account that
+    `fetching`: not all files of its message are here. `attempts` is 0 while it waits for its
+    send_time. `ahead` of it are those of its account that
     are due and go first, counted up to AHEAD_MOST.
     """
 
@@ -27,6 +28,7 @@ class Waiting:
     due_at: datetime
     attempts: int
     sending: bool
+    fetching: bool
     held: bool
     ahead: int
 
@@ -53,7 +55,9 @@ class Speed:
 _WAITING = """
 SELECT d.recipient_no, d.recipient, d.account_id, d.due_at,
        CASE WHEN d.due_at IS NOT DISTINCT FROM d.send_at THEN 0 ELSE d.attempts + d.spared END,
-       d.worker_id IS NOT NULL, d.held, (
+       d.worker_id IS NOT NULL, EXISTS (
+           SELECT 1 FROM mailproxy.messages m
+           WHERE m.tenant_id = $1 AND m.message_id = $2 AND ''::bytea = ANY(m.blobs)), d.held, (
            SELECT count(*) FROM (
                SELECT 1 FROM (VALUES (10::smallint), (20::smallint), (30::smallint), (40::smallint)
                     ) AS band(priority)

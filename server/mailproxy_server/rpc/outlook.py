@@ -66,7 +66,7 @@ class Outlook:
             return None
         at = found[account_id]
         fresh = explain.Waiting(
-            0, "", account_id, at.now, 0, sending=False, held=False, ahead=ahead
+            0, "", account_id, at.now, 0, sending=False, fetching=False, held=False, ahead=ahead
         )
         moment = waits.estimate(fresh, at)
         return moment - at.now if moment is not None else None

@@ -36,6 +36,8 @@ class Standing:
 
 def of(one: Waiting, at: Standing, last: Report | None) -> list[Wait]:
     """Give all that one delivery waits for, what lies furthest in the future last."""
+    if one.sending and one.fetching:
+        return [_wait(message_pb2.WAIT_KIND_ATTACHMENTS, "its attachments are being fetched")]
     if one.sending:
         return [_wait(message_pb2.WAIT_KIND_ATTEMPT, "an attempt is being made")]
     found = [

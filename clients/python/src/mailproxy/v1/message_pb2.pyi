@@ -76,6 +76,8 @@ class _WaitKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitKind.Val
     """The end of the attempt that is being made."""
     WAIT_KIND_DISPATCHER: _WaitKind.ValueType  # 9
     """A dispatcher: none is alive."""
+    WAIT_KIND_ATTACHMENTS: _WaitKind.ValueType  # 10
+    """Its attachments, which are being fetched."""
 
 class WaitKind(_WaitKind, metaclass=_WaitKindEnumTypeWrapper):
     """What a delivery waits for."""
@@ -100,6 +102,8 @@ WAIT_KIND_ATTEMPT: WaitKind.ValueType  # 8
 """The end of the attempt that is being made."""
 WAIT_KIND_DISPATCHER: WaitKind.ValueType  # 9
 """A dispatcher: none is alive."""
+WAIT_KIND_ATTACHMENTS: WaitKind.ValueType  # 10
+"""Its attachments, which are being fetched."""
 Global___WaitKind: _TypeAlias = WaitKind  # noqa: Y015
 
 class _CancelResult:
