@@ -16,6 +16,7 @@ from mailproxy_server.cli import (
     send,
     serve,
     template,
+    trying,
     upload,
 )
 
@@ -29,5 +30,5 @@ app = typer.Typer(
 serve.add_to(app)
 for group in (send, upload, reports, account, endpoint, dkim, message, queue, pausing):
     group.commands(app)
-for group in (template, outbox, audit, demo):
+for group in (trying, template, outbox, audit, demo):
     group.commands(app)

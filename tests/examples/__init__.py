@@ -1,0 +1,1 @@
+"""Tests as users of mailproxy.testing write them."""
