@@ -4,12 +4,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.content.dkim import Signature
 from mailproxy_server.content.sources.endpoint import Target
 from mailproxy_server.smtp.pool import Pool
+
+if TYPE_CHECKING:
+    from mailproxy_server.dispatcher.making import Made
 
 Key = tuple[UUID, str]
 """Tenant and account."""
@@ -18,12 +22,13 @@ Key = tuple[UUID, str]
 @dataclass(slots=True)
 class Route:
     """How one account's mail goes out: by `pool`, signed by `signatures`, with files from its
-    `endpoints`."""
+    `endpoints`. `late` are messages that were made when their room in the limits was gone."""
 
     account: Account
     pool: Pool
     signatures: Sequence[Signature] = ()
     endpoints: Mapping[str, Target] = field(default_factory=dict)
+    late: dict[UUID, "Made"] = field(default_factory=dict)
     read_at: float = 0.0
     """When the account was read, by the monotonic clock."""
 
@@ -64,6 +69,7 @@ class Relays:
             self._retire(known.pool)
             known.pool = loaded.pool  # in place: senders that hold the route go on by the new one
             known.signatures, known.endpoints = loaded.signatures, loaded.endpoints
+            known.late.clear()
         known.account, known.read_at = loaded.account, now
         return known
 

@@ -14,12 +14,15 @@ from mailproxy_server.dispatcher.relays import Route
 from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.mail.envelope import Envelope
-from mailproxy_server.mail.transcript import Fault, Transcript
+from mailproxy_server.mail.transcript import Fault, FaultKind, Transcript
 from mailproxy_server.policy.classify import Kind, Scope, Verdict, classify
 from mailproxy_server.policy.retry import RetryPolicy, innocent, settle_verdict
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Content
 from mailproxy_server.queue.settle import Settlement
+
+LATE_MOST = 4
+"""Made messages of an account that wait in memory for room in its limits."""
 
 Lease = Callable[[], Fault | None]
 """Whether a final dot may leave now."""
@@ -74,7 +77,7 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     started = datetime.now(UTC)
     if rows[0].expire_at and rows[0].expire_at <= started:
         return ended(rows, Outcome.expired())
-    made = await make(content, route, shelf)
+    made = route.late.pop(content.message_id, None) or await make(content, route, shelf)
     if made is None:
         return Sent(returned=rows)
     if route.account.capture:
@@ -92,6 +95,8 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     if isinstance(made.body, StreamedBody) and made.body.lost is not None:
         await shelf.lost(route.account.tenant_id, content, made.body.lost)
     verdicts = classify(transcript, recipients)
+    if _was_late(transcript) and len(route.late) < LATE_MOST:
+        route.late[content.message_id] = made  # or what takes long to make would be late for ever
     if all(map(innocent, verdicts)):
         return Sent(returned=rows, verdicts=verdicts, detail=transcript.trouble)
     mail_at = permit.mail_at
@@ -136,6 +141,12 @@ def _outcomes(
         )
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
+
+
+def _was_late(transcript: Transcript) -> bool:
+    """Whether the room reserved in the limits was gone before MAIL."""
+    last = transcript.exchanges[-1].answer if transcript.exchanges else None
+    return isinstance(last, Fault) and last.kind is FaultKind.LATE
 
 
 def _part(transcript: Transcript, number: int) -> Transcript:
