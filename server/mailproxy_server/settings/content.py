@@ -78,7 +78,7 @@ class ContentSettings(BaseSettings):
     fetch_total_seconds: float = Field(default=120, ge=0.1, le=86_400)
     """Seconds until an attachment must be here."""
 
-    spool_memory_bytes: int = Field(default=256 * _KIB, ge=0, le=64 * _MIB)
+    spool_memory_bytes: int = Field(default=64 * _KIB, ge=0, le=64 * _MIB)
     """Bytes of an attachment that are held in memory while it comes; what is larger goes through
     a temporary file."""
 
