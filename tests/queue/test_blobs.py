@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from mailproxy_server.dispatcher.custodian import Custodian, Kept
 from mailproxy_server.queue import blobs, contents, flights, hot
 from mailproxy_server.queue.blobs import CHUNK
 
@@ -61,7 +62,7 @@ async def test_a_file_is_kept_once_and_read_in_chunks(mail_queue: Queue) -> None
         assert blob == await blobs.by_md5(link, mail_queue.tenant_id, digests(octets)[1])
         read = [
             await blobs.chunk(link, mail_queue.tenant_id, blob.sha256, number)
-            for number in range(blob.chunks + 1)
+            for number in range(blobs.chunk_count(blob.octets) + 1)
         ]
     assert read.pop() is None
     assert b"".join(chunk or b"" for chunk in read) == octets
@@ -171,3 +172,14 @@ async def test_one_flies_and_the_others_wait_unless_it_is_lost(mail_queue: Queue
         await link.execute("UPDATE mailproxy.blob_flights SET held_until = now() - interval '2 h'")
         await flights.sweep(link)
     assert await mail_queue.count("blob_flights") == 0
+
+
+async def test_a_custodian_tidies_without_being_asked(mail_queue: Queue) -> None:
+    await keep(mail_queue, b"old")
+    await age(mail_queue, b"old", 100)
+    custodian = Custodian(mail_queue.pool, mail_queue.url, Kept(30, 30), lambda *_: None)
+    running = asyncio.create_task(custodian.run())
+    async with asyncio.timeout(20):
+        while await mail_queue.count("blobs"):
+            await asyncio.sleep(0.02)
+    running.cancel()

@@ -1,6 +1,5 @@
 """Where it is asked for, relays are judged as attachments' sources are; ordinarily they are not."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,4 +66,3 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
         found.close()
         with pytest.raises(ConnectionRefusedError):
             await dial("x.test", 1, Egress.of(["127.0.0.0/8"]), lookup)
-        await asyncio.sleep(0)

@@ -46,6 +46,13 @@ async def until_open(caller: Caller, account_id: str) -> account_pb2.AccountHeal
             await asyncio.sleep(0.02)
 
 
+async def until_probed(caller: Caller, account_id: str, before: account_pb2.AccountHealth) -> None:
+    """Wait until a probe has failed: the next one is at another time then."""
+    async with asyncio.timeout(20):
+        while (await health_of(caller, account_id)).next_probe_time == before.next_probe_time:
+            await asyncio.sleep(0.02)
+
+
 async def submit(front: Front, account_id: str, count: int) -> list[str]:
     email = composed({"account_id": account_id})
     return [(await front.first.submit(email)).message_id for _ in range(count)]
@@ -62,7 +69,7 @@ async def test_a_relay_that_is_away_costs_no_attempt_and_no_place_and_is_told_of
         sent = await submit(front, "away", 20)
         health = await until_open(front.first, "away")
         assert health.reason == delivery_pb2.FAILURE_REASON_RELAY_UNREACHABLE
-        await asyncio.sleep(0.8)  # probes fail meanwhile
+        await until_probed(front.first, "away", health)
         await relay.start()
         reports = await stream.until(22)
         await relay.stop()

@@ -1,7 +1,6 @@
 """Templates that never end or want all memory are ended, alone, and hold nobody up."""
 
 import asyncio
-import time
 from uuid import uuid4
 
 import psutil
@@ -68,11 +67,9 @@ async def test_who_gives_up_leaves_no_process_at_work() -> None:
 
 async def test_a_worker_is_used_again_and_there_are_few() -> None:
     kitchen = Kitchen()
-    began = time.monotonic()
     for number in range(50):
         await kitchen.render(uuid4(), FINE, {"x": number})
     assert len(workers()) == 1
     await asyncio.gather(*(kitchen.render(uuid4(), FINE, {"x": n}) for n in range(50)))
     assert len(workers()) <= 4
-    assert time.monotonic() > began
     await kitchen.close()

@@ -106,16 +106,17 @@ async def test_who_is_nobody_uploads_nothing(front: Front) -> None:
 
 
 async def test_one_that_is_cancelled_leaves_nothing(front: Front) -> None:
-    never = asyncio.Event()
+    taken, never = asyncio.Event(), asyncio.Event()
 
     async def stalling() -> Any:
         yield Part(start=Start())
         yield Part(chunk=FILE[: 2**19])
+        taken.set()
         await never.wait()
 
     caller = front.first
     call = caller.messages.UploadAttachment(stalling(), metadata=caller.auth, timeout=20)
-    await asyncio.sleep(0)
+    await taken.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

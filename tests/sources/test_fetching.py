@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from mailproxy_server.content.sources.asking import Asker, Question
 from mailproxy_server.content.sources.source import PIECE, Patience, Unfetchable
-from mailproxy_server.content.sources.spool import CHUNK, Spool, TooLarge
+from mailproxy_server.content.sources.spool import Spool, TooLarge
+from mailproxy_server.queue.blobs import CHUNK
 
 from tests.sources.test_egress import LOOPBACK, got
 from tests.support.origin import Origin, Page
@@ -172,6 +173,6 @@ async def test_a_spool_gives_back_what_it_was_given(size: int, memory: int) -> N
     with Spool(size, memory) as spool:
         for start in range(0, size, 50_000):
             await spool.write(octets[start : start + 50_000])
-        chunks = [chunk async for chunk in spool.chunks()]
+        chunks = [chunk async for chunk in spool.chunks(CHUNK)]
     assert b"".join(chunks) == octets
     assert all(len(chunk) == CHUNK for chunk in chunks[:-1])

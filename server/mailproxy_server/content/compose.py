@@ -14,7 +14,7 @@ from mailproxy_server.content import raw
 from mailproxy_server.content.attachments import is_external
 from mailproxy_server.content.headers import HeaderBlock, Mailbox
 from mailproxy_server.content.parts import File, file_block, tree
-from mailproxy_server.content.segments import FileRef, Segment, size_of
+from mailproxy_server.content.segments import FileRef, Segment
 from mailproxy_server.mail.address import domain_of
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -39,11 +39,6 @@ class Composed:
         (octets,) = self.segments
         assert isinstance(octets, bytes), "who has files elsewhere reads them"
         return octets
-
-    @property
-    def size(self) -> int:
-        """Octets of the whole as it is sent, stuffing aside (RFC 1870)."""
-        return sum(map(size_of, self.segments))
 
 
 def compose(

@@ -169,7 +169,9 @@ class Files:
         digests = (spool.sha256, spool.md5)
         await patiently(
             self._pool,
-            lambda link: blobs.keep(link, tenant_id, digests, spool.octets, spool.chunks()),
+            lambda link: blobs.keep(
+                link, tenant_id, digests, spool.octets, spool.chunks(blobs.CHUNK)
+            ),
         )
 
 

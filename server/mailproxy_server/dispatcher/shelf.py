@@ -47,7 +47,7 @@ class Shelf:
 
     async def pieces(self, tenant_id: UUID, file: FileRef) -> AsyncIterator[bytes]:
         """Give a file in base64, a piece at a time; raises `BodyLost` unless it is whole."""
-        again, count = self._again(tenant_id, file.sha256), -(-file.octets // blobs.CHUNK)
+        again, count = self._again(tenant_id, file.sha256), blobs.chunk_count(file.octets)
         digest, encoder = hashlib.sha256(), Base64()
         for number in range(count):
             octets = await self._chunk((tenant_id, file.sha256, number), stays=again)

@@ -14,6 +14,11 @@ CHUNK = 256 * 1024
 """Octets of every chunk but the last."""
 
 
+def chunk_count(octets: int) -> int:
+    """Give how many chunks a file of so many octets has."""
+    return -(-octets // CHUNK)
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A file that is kept."""
@@ -22,11 +27,6 @@ class Blob:
     md5: bytes
     octets: int
     used_at: datetime
-
-    @property
-    def chunks(self) -> int:
-        """How many chunks it has."""
-        return -(-self.octets // CHUNK)
 
 
 _FIND = """

@@ -13,6 +13,7 @@ from mailproxy_server.rpc.account_endpoints import AUTHS
 from mailproxy_server.rpc.account_policy import BEHAVIORS, UNITS
 from mailproxy_server.rpc.account_rules import OUTPUT_ONLY, PORTS, RULES, TLS
 from mailproxy_server.rpc.account_values import ACCOUNT_ID, Faults, loopback
+from mailproxy_server.rpc.masks import fields_to_set
 
 Columns = dict[str, Any]
 
@@ -28,22 +29,8 @@ def checked_id(account: account_pb2.Account) -> str:
 
 
 def to_update(account: account_pb2.Account, mask: Iterable[str]) -> tuple[str, ...]:
-    """Give the fields that an update sets (AIP-134): the mask's, all for "*", or the populated.
-
-    Raises InvalidFields for a path that is not a field of an account.
-    """
-    paths = tuple(mask)
-    if not paths:
-        return tuple(field.name for field, _ in account.ListFields() if field.name in RULES)
-    if "*" in paths:
-        if len(paths) > 1:
-            raise invalid("update_mask", '"*" stands alone')
-        return tuple(RULES)
-    for path in paths:
-        if path not in RULES and path not in OUTPUT_ONLY:
-            names = ", ".join(RULES)
-            raise invalid("update_mask", f"{path[:64]!r} is not a field of an account: {names}")
-    return tuple(dict.fromkeys(path for path in paths if path in RULES))
+    """Give the fields of an account that an update sets; raises InvalidFields."""
+    return fields_to_set(account, mask, RULES, OUTPUT_ONLY, "an account")
 
 
 def columns_of(account: account_pb2.Account, fields: Iterable[str]) -> Columns:

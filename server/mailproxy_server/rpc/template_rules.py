@@ -6,6 +6,7 @@ from mailproxy.v1 import template_pb2 as pb
 
 from mailproxy_server.mail.errors import FieldViolation, InvalidFields, invalid
 from mailproxy_server.rpc.account_values import ACCOUNT_ID
+from mailproxy_server.rpc.masks import fields_to_set
 from mailproxy_server.templates.template import (
     BODY_LIMIT,
     SUBJECT_LIMIT,
@@ -29,23 +30,12 @@ def checked_id(template_id: str, field: str) -> str:
     return template_id
 
 
-def to_update(template: pb.Template, mask: Iterable[str]) -> set[str]:
-    """Give the fields that an update sets (AIP-134): the mask's, all for "*", or the populated."""
-    paths = tuple(mask)
-    if not paths:
-        return {field.name for field, _ in template.ListFields() if field.name in FIELDS}
-    if "*" in paths:
-        if len(paths) > 1:
-            raise invalid("update_mask", '"*" stands alone')
-        return set(FIELDS)
-    for path in paths:
-        if path not in FIELDS and path not in OUTPUT_ONLY:
-            names = ", ".join(FIELDS)
-            raise invalid("update_mask", f"{path[:64]!r} is not a field of a template: {names}")
-    return set(paths).intersection(FIELDS)
+def to_update(template: pb.Template, mask: Iterable[str]) -> tuple[str, ...]:
+    """Give the fields of a template that an update sets; raises InvalidFields."""
+    return fields_to_set(template, mask, FIELDS, OUTPUT_ONLY, "a template")
 
 
-def merged(asked: pb.Template, fields: set[str], current: Template) -> pb.Template:
+def merged(asked: pb.Template, fields: tuple[str, ...], current: Template) -> pb.Template:
     """Give a template with these of its fields as asked, and the others as they are."""
     whole = pb.Template(
         template_id=current.template_id,
@@ -60,7 +50,7 @@ def merged(asked: pb.Template, fields: set[str], current: Template) -> pb.Templa
             whole.variables.extend(asked.variables)
         else:
             setattr(whole, name, getattr(asked, name))
-    if fields & set(_LIMITS) and "variables" not in fields:
+    if set(fields) & set(_LIMITS) and "variables" not in fields:
         whole.ClearField("variables")  # they follow from what it uses now
     return whole
 

@@ -56,7 +56,9 @@ class Uploads:
                 raise invalid("start.sha256", "is not the digest of the bytes that came")
             async with borrowed(self.pool) as link:
                 digests = (spool.sha256, spool.md5)
-                new = await blobs.keep(link, call.tenant_id, digests, spool.octets, spool.chunks())
+                new = await blobs.keep(
+                    link, call.tenant_id, digests, spool.octets, spool.chunks(blobs.CHUNK)
+                )
             blob = blobs.Blob(spool.sha256, spool.md5, spool.octets, utc_now())
             return self._answer(blob, known=not new, used_at=utc_now())
 

@@ -1,7 +1,6 @@
 """Asks an HTTP server for a file: each hop judged, every answer bounded, nothing held whole."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,13 +54,11 @@ class Asker:
         patience: Patience,
         lookup: Lookup = system_lookup,
         most: int = 25 * 2**20,
-        trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._egress = egress
         self._patience = patience
         self._most = most
         self._lookup = lookup
-        self._trusted = trusted
 
     @asynccontextmanager
     async def ask(self, question: Question) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -73,7 +70,6 @@ class Asker:
             resolver=VettingResolver(self._egress, self._lookup),
             use_dns_cache=False,
             force_close=True,
-            ssl=self._trusted or True,
         )
         try:
             async with (

@@ -7,9 +7,6 @@ from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self
 
-CHUNK = 256 * 1024
-"""Octets of a chunk, as it is kept."""
-
 
 class TooLarge(Exception):
     """More came than may; nothing of it is kept."""
@@ -46,11 +43,11 @@ class Spool:
         else:
             await asyncio.to_thread(self._take, octets)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give all of it in chunks, the last of them shorter."""
+    async def chunks(self, octets: int) -> AsyncIterator[bytes]:
+        """Give all of it in chunks of so many octets, the last of them shorter."""
         self._file.seek(0)
-        while octets := await self._read():
-            yield octets
+        while chunk := await self._read(octets):
+            yield chunk
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +65,7 @@ class Spool:
         self._md5.update(octets)
         self._file.write(octets)
 
-    async def _read(self) -> bytes:
+    async def _read(self, octets: int) -> bytes:
         if self.octets <= self._memory:
-            return self._file.read(CHUNK)
-        return await asyncio.to_thread(self._file.read, CHUNK)
+            return self._file.read(octets)
+        return await asyncio.to_thread(self._file.read, octets)
