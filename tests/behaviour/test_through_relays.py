@@ -1,6 +1,5 @@
 """What goes through Postfix and through Exim arrives as it was meant, and its signatures hold."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from email import message_from_bytes, policy
@@ -11,15 +10,13 @@ import pytest
 from mailproxy import Attachment
 
 from tests.bench.postfix import Postfix
+from tests.support.debian import require_root
 from tests.support.dkim_verifier import ED25519, RSA, verified
 from tests.support.exim import exim
 from tests.support.relay import ScriptedRelay
 from tests.support.replicas import client_of, replica
 
-pytestmark = [
-    pytest.mark.needs_debian("postfix", "exim4-daemon-light"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix runs as root only"),
-]
+pytestmark = pytest.mark.needs_debian("postfix", "exim4-daemon-light")
 BINARY = bytes(range(256)) * 400
 KEYS = [
     {"domain": "a.test", "selector": "r", "private_key": RSA},
@@ -67,6 +64,7 @@ async def test_mail_arrives_intact(
     relaying: Callable[[Path, int], AbstractContextManager[int]], data_dir: Path, database_url: str
 ) -> None:
     """The same mails go straight to the judge first, so that there is something to compare."""
+    require_root("Postfix runs as root only")
     data_dir.mkdir()
     async with (
         ScriptedRelay() as straight,

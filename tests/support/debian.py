@@ -6,6 +6,7 @@ elsewhere it is skipped.
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -26,7 +27,16 @@ def require(package: str) -> str:
     found = shutil.which(_SIGNS[package], path=_PATH)
     if found is not None:
         return found
-    words = f"{_SIGNS[package]} is not here: apt-get install {package}"
+    _lacking(f"{_SIGNS[package]} is not here: apt-get install {package}")
+
+
+def require_root(why: str) -> None:
+    """Fail or skip the test when it is not run as root."""
+    if os.geteuid() != 0:
+        _lacking(f"not run as root: {why}")
+
+
+def _lacking(words: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(words, pytrace=False)
     pytest.skip(words)
