@@ -25,9 +25,9 @@ unpacked: .ci/run shows how."""
 def require(package: str) -> str:
     """Give the path of the package's program; fails or skips the test when it is not there."""
     found = shutil.which(_SIGNS[package], path=_PATH)
-    if found is not None:
-        return found
-    _lacking(f"{_SIGNS[package]} is not here: apt-get install {package}")
+    if found is None:
+        _lacking(f"{_SIGNS[package]} is not here: apt-get install {package}")
+    return found
 
 
 def require_root(why: str) -> None:
