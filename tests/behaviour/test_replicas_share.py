@@ -114,10 +114,9 @@ async def test_one_that_wakes_up_past_its_lease_settles_nothing_and_doubles_what
             lambda: sinkhole.held and len(ledger.final) + len(sinkhole.held) == sinkhole.dots,
             "all other dots are settled",
         )
-        in_flight = len(sinkhole.held)
         with stopped_process(pair.dispatcher(0)) as resume:
             await eventually(lambda: ledger.settled, "the other one has sent it all", seconds=120)
-            told = ledger.offset
+            told, in_flight = ledger.offset, len(sinkhole.held)
             sinkhole.release()
             resume()
             await eventually(lambda: not sleeper & sinkhole.open.keys(), "the sleeper ended")

@@ -41,6 +41,7 @@ class Proxy:
         environment = clean_environment(
             MAILPROXY_DATA_DIR=str(self._folder / "data"),
             MAILPROXY_GRPC_LISTEN=f"{LOOPBACK}:0",
+            MAILPROXY_HTTP_LISTEN=f"{LOOPBACK}:0",
             MAILPROXY_BOOTSTRAP_TOKEN=TOKEN,
             **self._settings,
         )

@@ -8,6 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from mailproxy_server.rpc.call import Call
+from mailproxy_server.rpc.tracing import Sizes
 
 from tests.support.edge import AUTH, accept, calling, follow, raw_submit, refused, serving, until
 
@@ -110,20 +111,20 @@ async def test_a_port_that_cannot_be_bound_is_an_os_error() -> None:
 
 
 async def test_the_tracer_is_told_of_each_call_and_its_code() -> None:
-    told: list[tuple[str, grpc.StatusCode]] = []
+    told: list[tuple[str, grpc.StatusCode, int]] = []
 
     class Told:
-        def start(self, service: str, method: str, traceparent: str, size: int) -> str:
-            return f"{service}/{method} {traceparent} {size}"
+        def start(self, service: str, method: str, traceparent: str) -> str:
+            return f"{service}/{method} {traceparent}"
 
-        def finish(self, started: str, code: grpc.StatusCode) -> None:
-            told.append((started, code))
+        def finish(self, started: str, code: grpc.StatusCode, sizes: Sizes) -> None:
+            told.append((started, code, sizes.received))
 
     async with serving(tracer=Told()) as served, calling(served) as channel:
         await raw_submit(channel, b"", metadata=(*AUTH, ("traceparent", "00-a-b-01")))
         await refused(raw_submit(channel, b"", metadata=()))
     name = "mailproxy.v1.MessageService/SubmitMessage"
     assert told == [
-        (f"{name} 00-a-b-01 0", grpc.StatusCode.OK),
-        (f"{name}  0", grpc.StatusCode.UNAUTHENTICATED),
+        (f"{name} 00-a-b-01", grpc.StatusCode.OK, 0),
+        (f"{name} ", grpc.StatusCode.UNAUTHENTICATED, 0),
     ]

@@ -83,7 +83,7 @@ async def test_a_busy_log_does_not_keep_a_filtered_stream_silent(front: Front) -
     """Progress comes regularly also while all that moves is filtered out."""
     async with queue_of(front, front.first) as queue:
         tail = Tail(queue.pool, poll_seconds=0.01)
-        start = (await tail.follow(queue.tenant_id)).cursor
+        start = (await tail.follow(queue.tenant_id, 0))[0].cursor
         following = follow(tail, queue.tenant_id, start, lambda _: False, beat_seconds=0.5)
         assert (await anext(following)).cursor.offset == 0
         for _ in range(3):

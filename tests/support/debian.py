@@ -12,11 +12,14 @@ import pytest
 
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 _SIGNS = {
+    "chromium": "chromium",
     "exim4-daemon-light": "/opt/exim4/usr/sbin/exim4",
     "nodejs": "node",
     "npm": "npm",
+    "pgbouncer": "pgbouncer",
     "postfix": "smtp-sink",
     "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
+    "prometheus": "promtool",
 }
 """A program by which each package is known to be there. Exim's conflicts with Postfix's, so it is
 unpacked: .ci/run shows how."""

@@ -27,7 +27,8 @@ from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.ports import hold
 from mailproxy_server.queue import days, hot
 from mailproxy_server.queue.intake import Intake
-from mailproxy_server.settings import Listen, Settings
+from mailproxy_server.settings import Settings
+from mailproxy_server.settings.listen import Listen
 
 from tests.support.calling import Caller
 from tests.support.queue import Queue
@@ -103,6 +104,7 @@ class Front:
 def settings_of(**given: Any) -> Settings:
     """Give settings for a test; quick where waiting would cost it time."""
     quick: dict[str, Any] = {"secret_key": KEY, "bootstrap_token": TOKEN, "drain_seconds": 2}
+    quick["http_listen"] = None
     return Settings(**quick | {"poll_seconds": 1, "sweep_seconds": 1} | given)
 
 

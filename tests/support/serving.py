@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 REAL = ("-P", "-m", "mailproxy_server")
 # -P: the folder of a program is not where its modules are looked for (tests/support/queue.py).
 IDLE = ("-P", str(ROOT / "tests/support/serve_idle.py"))
-QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0"}
+QUIET = {"MAILPROXY_GRPC_LISTEN": "127.0.0.1:0", "MAILPROXY_HTTP_LISTEN": "127.0.0.1:0"}
 
 
 _runs: list["Run"] = []

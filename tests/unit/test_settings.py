@@ -1,7 +1,8 @@
 """Settings: what is read, and the one line that a bad value gives."""
 
 import pytest
-from mailproxy_server.settings import Listen, Settings, SettingsError, load, misspelt
+from mailproxy_server.settings import Settings, SettingsError, load, misspelt
+from mailproxy_server.settings.listen import Listen
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 

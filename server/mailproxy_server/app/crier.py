@@ -13,16 +13,17 @@ log = structlog.get_logger()
 
 
 class Crier:
-    """Rings the bell; `settled` is told of every batch of outcomes as well."""
+    """Rings the bell; each of `settled` is told of every batch of outcomes as well."""
 
-    def __init__(self, bell: wake.Bell, settled: Callable[[Sequence[Settlement]], None]) -> None:
+    def __init__(self, bell: wake.Bell, *settled: Callable[[Sequence[Settlement]], None]) -> None:
         self._bell = bell
         self._settled = settled
 
     def settled(self, batch: Sequence[Settlement], lost: int = 0) -> None:
         """Outcomes were written; `lost` of them came after the lease was lost."""
         self._bell.ring(wake.REPORTS, {str(each.claimed.tenant_id) for each in batch})
-        self._settled(batch)
+        for tell in self._settled:
+            tell(batch)
         if lost:
             log.warning("settlements came after the lease was lost", count=lost)
 

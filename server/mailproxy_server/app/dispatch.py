@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
-from mailproxy_server.app import fetching, resources, routes
+from mailproxy_server.app import fetching, looks, resources, routes, watching
 from mailproxy_server.app.crier import Crier
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
@@ -24,6 +24,7 @@ from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
 from mailproxy_server.dispatcher.limited import ClaimWithin, Limited
 from mailproxy_server.dispatcher.mover import Mover
 from mailproxy_server.dispatcher.rated import claim_within
+from mailproxy_server.dispatcher.recording import Recording
 from mailproxy_server.dispatcher.relays import Load, Relays, Route
 from mailproxy_server.dispatcher.roster import Roster
 from mailproxy_server.dispatcher.settler import Settler
@@ -34,6 +35,8 @@ from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.retention import Fate
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.relay import Timeouts
+from mailproxy_server.telemetry.pulse import Look
+from mailproxy_server.telemetry.tally import Tally
 
 _UNUSABLE_SECONDS = 60.0
 """Until an account whose secrets do not open is tried again."""
@@ -69,11 +72,15 @@ async def run(
         ]
         tasks.append(asyncio.create_task(days.keep(common.pool), name="days"))
         beating = asyncio.create_task(parts.lease.keep(), name="lease")
-        lifeline.ready()
-        await _until_drain(lifeline, [*tasks, beating, parts.failed])
-        for task in tasks:
-            task.cancel()
-        await parts.roster.drain(settings.drain_seconds)
+        async with (
+            watching.watched("dispatcher", common.pool, parts.looks),
+            watching.http(settings, lifeline, common.pool, lambda: not lifeline.draining),
+        ):
+            lifeline.ready()
+            await _until_drain(lifeline, [*tasks, beating, parts.failed])
+            for task in tasks:
+                task.cancel()
+            await parts.roster.drain(settings.drain_seconds)
         await parts.lease.end()
         beating.cancel()
         await parts.relays.close()
@@ -91,6 +98,7 @@ class Parts:
     custodian: Custodian
     ear: wake.Ear
     failed: asyncio.Future[None]
+    looks: Sequence[Look]
 
 
 def build(settings: Settings, common: Resources, database_url: str, seams: Seams) -> Parts:
@@ -100,7 +108,8 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     worker_id = lease.worker.worker_id
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    crier = Crier(bell, lambda batch: roster.settled(batch))
+    recording = Recording(Tally(watching.names(pool)))
+    crier = Crier(bell, lambda batch: roster.settled(batch), recording.settled)
     settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
     relays = Relays(
         _loader(Accounts(common.engine, common.vault), settings, seams.timeouts),
@@ -115,6 +124,7 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
         share=settings.connection_share,
         files=fetching.files(settings, pool, worker_id, seams.lookup),
         shelf=Shelf(pool, settings.blob_memory_bytes),
+        recording=recording,
         limited=lambda claims: Limited(claims, worker_id, seams.claim_within),
         changed=crier.changed,
         bug=crier.bug,
@@ -122,15 +132,15 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     roster = Roster(desk, failed)
     every = settings.lease_seconds / 4
     keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
-    mover = Mover(
-        pool, settings.max_message_bytes, settings.outbox_poll_seconds, crier.moved, crier.bug
-    )
+    largest, every = settings.max_message_bytes, settings.outbox_poll_seconds
+    mover = Mover(pool, largest, every, crier.moved, crier.bug)
     ear = wake.Ear(
         database_url,
         {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint},
     )
     custodian = _custodian(settings, common, database_url)
-    return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed)
+    seen = [recording.write, looks.desk(desk)]
+    return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
 
 
 def _scope(settings: Settings, worker_id: UUID) -> Scope:

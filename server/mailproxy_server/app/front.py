@@ -12,7 +12,7 @@ from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.accounts.tenants import Tenants, new_token
-from mailproxy_server.app import resources
+from mailproxy_server.app import looks, resources, watching
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
@@ -28,6 +28,7 @@ from mailproxy_server.rpc.edge import Edge
 from mailproxy_server.rpc.faring import health_of
 from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.messages import Messages
+from mailproxy_server.rpc.metering import Metering
 from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.preparing import Preparing
 from mailproxy_server.rpc.queues import Queues
@@ -75,9 +76,17 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         server = GrpcServer(parts.registry, reflection=settings.reflection)
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
-        lifeline.ready()
-        await lifeline.until_drain()
-        await server.drain(settings.drain_seconds)
+        seen = [
+            looks.streams(parts.registry),
+            looks.report_lags(parts.tail, watching.names(common.pool)),
+        ]
+        async with (
+            watching.watched("front", common.pool, seen),
+            watching.http(settings, lifeline, common.pool, lambda: not lifeline.draining),
+        ):
+            lifeline.ready()
+            await lifeline.until_drain()
+            await server.drain(settings.drain_seconds)
         await parts.intake.close()
         await parts.kitchen.close()
         hearing.cancel()
@@ -178,6 +187,7 @@ def _edge(settings: Settings, tenants: Tenants) -> Edge:
         Budget(settings.inflight_bytes),
         max_request_bytes=settings.max_message_bytes,
         max_streams=settings.max_streams,
+        tracer=Metering(),
     )
 
 

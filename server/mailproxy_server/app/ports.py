@@ -10,7 +10,7 @@ import ipaddress
 import socket
 
 from mailproxy_server.app.refusal import Refusal
-from mailproxy_server.settings import Listen
+from mailproxy_server.settings.listen import Listen
 
 
 def hold(listen: Listen, variable: str) -> tuple[socket.socket, Listen]:

@@ -14,6 +14,7 @@ from mailproxy_server.accounts.account import Account, Secrets, relay_fields
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.app.watching import statement
 from mailproxy_server.content.sources.resolver import dial
 from mailproxy_server.content.vetting import Egress
 from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
@@ -60,7 +61,10 @@ async def opened(settings: Settings, url: str) -> AsyncIterator[Resources]:
     )
     pool = await _patiently(
         lambda: open_pool(
-            url, size=HOT_CONNECTIONS, statement_timeout=settings.statement_timeout_seconds
+            url,
+            size=HOT_CONNECTIONS,
+            statement_timeout=settings.statement_timeout_seconds,
+            told=statement,
         )
     )
     try:

@@ -20,7 +20,8 @@ from mailproxy_server.app.database import upgrade
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.settings import SettingsError, load
-from mailproxy_server.telemetry import configure_logging
+from mailproxy_server.telemetry import sharing
+from mailproxy_server.telemetry.logs import configure_logging
 
 MODULES = {
     "front": "mailproxy_server.app.front",
@@ -63,6 +64,7 @@ def run_upgrade() -> int:
 async def _run(role: str, number: int, supervisor: int, report: int) -> None:
     settings = load()
     configure_logging(settings, process=f"{role}-{number}")
+    sharing.join(f"{role}-{number}")
     lifeline = Lifeline(number, supervisor, report, settings.drain_seconds)
     lifeline.attach()
     module = importlib.import_module(MODULES[role])

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 
 import structlog
@@ -21,6 +22,8 @@ from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.settings import PREFIX, Settings
 
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""As `telemetry.sharing` knows it, which would bring its library into this process."""
 PROGRAM = (sys.executable, "-P", "-m", "mailproxy_server")
 
 log = structlog.get_logger()
@@ -74,11 +77,15 @@ class Supervisor:
             self._stop.set()
 
     async def _work(self) -> None:
-        with self._ports() as listens:
+        with contextlib.ExitStack() as stack:
+            listens = stack.enter_context(self._ports())
             async with running(self._settings, self._data, self._held) as database:
                 environment = os.environ | listens | {f"{PREFIX}DATABASE_URL": database.url}
                 if self._data:
                     environment[f"{PREFIX}DATA_DIR"] = str(self._data.path)
+                environment[METRICS] = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="mailproxy-metrics-")
+                )
                 await _migrate(environment, database)
                 await self._keep_children(environment, database)
 
@@ -89,6 +96,7 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             names = ["GRPC_LISTEN"] * bool(self._settings.fronts)
             names += ["DEMO_LISTEN"] * self._settings.demo
+            names += ["HTTP_LISTEN"] * (self._settings.http_listen is not None)
             for name in names:
                 wanted = getattr(self._settings, name.lower())
                 held, listen = ports.hold(wanted, PREFIX + name)
@@ -140,7 +148,7 @@ def _announce(environment: dict[str, str]) -> None:
     """Say on stdout, for people and scripts, that everything serves, and where."""
     where = [
         f"{name.lower()}={environment[f'{PREFIX}{name}_LISTEN']}"
-        for name in ("GRPC", "DEMO")
+        for name in ("GRPC", "HTTP", "DEMO")
         if f"{PREFIX}{name}_LISTEN" in environment
     ]
     sys.stdout.write(" ".join(["mailproxy is ready" + ":" * bool(where), *where]) + "\n")

@@ -20,7 +20,7 @@ from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.app.supervise import PROGRAM, Supervisor
 from mailproxy_server.settings import PREFIX, Settings, SettingsError, load, misspelt
-from mailproxy_server.telemetry import configure_logging
+from mailproxy_server.telemetry.logs import configure_logging
 
 _CLIENTS = ("MAILPROXY_TARGET", "MAILPROXY_TLS", "MAILPROXY_TOKEN", "MAILPROXY_TOKEN_FILE")
 """What the client library reads: no settings, and no misspelt ones either."""

@@ -81,6 +81,7 @@ async def _server(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proces
     environment = _without_settings() | {
         "MAILPROXY_DATA_DIR": str(folder),
         "MAILPROXY_GRPC_LISTEN": "127.0.0.1:0",
+        "MAILPROXY_HTTP_LISTEN": "off",
         "MAILPROXY_LEASE_SECONDS": "3",
         "MAILPROXY_LOG_LEVEL": "error",
     }

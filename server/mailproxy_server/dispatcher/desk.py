@@ -7,6 +7,7 @@ from mailproxy_server.dispatcher.claims import Claims, Scope
 from mailproxy_server.dispatcher.crew import Bug
 from mailproxy_server.dispatcher.files import Files
 from mailproxy_server.dispatcher.limited import Limited
+from mailproxy_server.dispatcher.recording import Recording
 from mailproxy_server.dispatcher.relays import Key, Relays
 from mailproxy_server.dispatcher.sending import Lease
 from mailproxy_server.dispatcher.settler import Settler
@@ -27,6 +28,7 @@ class Desk:
     share: float
     files: Files
     shelf: Shelf
+    recording: Recording
     limited: Callable[[Claims], Limited]
     changed: Callable[[Key], None]
     bug: Bug

@@ -203,6 +203,7 @@ class Lane:
         """The limits have no room: what is due is refused, moves to a fallback, or waits."""
         if route.account.limit_behavior == "reject":
             return await self._end_all(link, Reason.RATE_LIMITED)
+        self._desk.recording.limited(self._key)
         return 0.0 if await self._fail_over(link, route) else pause
 
     async def _fail_over(self, link: Connection, route: Route) -> bool:
@@ -221,6 +222,7 @@ class Lane:
 
     def _done(self, sent: Sent) -> None:
         self._claims.pace.done(sent.deliveries)
+        self._desk.recording.attempted(sent)
         sign = self._gate.hear(sent.verdicts, sent.detail)
         if sign in BLAMING:
             self._blamed += 1

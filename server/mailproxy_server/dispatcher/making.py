@@ -80,8 +80,7 @@ def _composed(
     """Compose a message, and give the keys that speak for its sender."""
     assert content.content is not None, "who sends has loaded the content"
     email = restore(content.content)
-    date = max(content.accepted_at, content.send_at or content.accepted_at)
-    composed = compose(email, message_id=str(content.message_id), date=date, files=files)
+    composed = compose(email, message_id=str(content.message_id), date=content.since, files=files)
     if not route.signatures:
         return composed, []
     domain = _sender_domain(email)

@@ -10,6 +10,7 @@ from uuid import UUID
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.content.dkim import Signature
 from mailproxy_server.content.sources.endpoint import Target
+from mailproxy_server.smtp.lineup import PoolFacts
 from mailproxy_server.smtp.pool import Pool
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Relays:
         self._ttl = ttl
         self._routes: dict[Key, Route] = {}
         self._stale: set[Key] = set()
+        self._opened = 0
         self._closing: set[asyncio.Task[None]] = set()
 
     def expire(self, key: Key | None) -> None:
@@ -73,6 +75,15 @@ class Relays:
         known.account, known.read_at = loaded.account, now
         return known
 
+    @property
+    def facts(self) -> PoolFacts:
+        """What all pools hold together, and what they opened so far."""
+        busy = idle = 0
+        opened = self._opened
+        for facts in (route.pool.facts for route in self._routes.values()):
+            busy, idle, opened = busy + facts.busy, idle + facts.idle, opened + facts.opened
+        return PoolFacts(busy + idle, busy, idle, opened)
+
     async def close(self) -> None:
         """Say QUIT on all idle connections."""
         for route in self._routes.values():
@@ -82,6 +93,7 @@ class Relays:
             await asyncio.wait(self._closing)
 
     def _retire(self, pool: Pool) -> None:
+        self._opened += pool.facts.opened
         task = asyncio.create_task(pool.close(), name="close pool")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -18,7 +18,7 @@ from mailproxy_server.mail.transcript import Fault, FaultKind, Transcript
 from mailproxy_server.policy.classify import Kind, Scope, Verdict, classify
 from mailproxy_server.policy.retry import RetryPolicy, innocent, settle_verdict
 from mailproxy_server.queue.claim import Claimed
-from mailproxy_server.queue.contents import Content
+from mailproxy_server.queue.contents import Content, Origin
 from mailproxy_server.queue.settle import Settlement
 
 LATE_MOST = 4
@@ -33,13 +33,19 @@ class Sent:
     """What came of one parcel.
 
     `returned` go back to the queue untouched: the account is to blame, and nothing was tried.
-    `verdicts` are what the relay's account is judged by, `detail` our own words about a fault.
+    `verdicts` are what the relay's account is judged by, `transcript` the whole dialogue where
+    there was one.
     """
 
     settlements: Sequence[Settlement] = ()
     returned: Sequence[Claimed] = ()
     verdicts: Sequence[Verdict] = ()
-    detail: str = ""
+    transcript: Transcript | None = None
+
+    @property
+    def detail(self) -> str:
+        """Our own words about a fault; "" without one."""
+        return self.transcript.trouble if self.transcript else ""
 
     @property
     def deliveries(self) -> int:
@@ -47,9 +53,9 @@ class Sent:
         return len(self.settlements) + len(self.returned)
 
 
-def ended(rows: Sequence[Claimed], outcome: Outcome) -> Sent:
+def ended(rows: Sequence[Claimed], outcome: Outcome, origin: Origin | None = None) -> Sent:
     """End deliveries for which nothing was tried."""
-    return Sent([Settlement(row, outcome, attempted=False) for row in rows])
+    return Sent([Settlement(row, outcome, attempted=False, origin=origin) for row in rows])
 
 
 def faulty(rows: Sequence[Claimed], content: Content, policy: RetryPolicy) -> Sent:
@@ -57,7 +63,9 @@ def faulty(rows: Sequence[Claimed], content: Content, policy: RetryPolicy) -> Se
 
     What the relay got is not known, and the bug is likely still there: the usual wait, no less.
     """
-    return Sent([Settlement(row, _faulty(row, content, policy)) for row in rows])
+    return Sent(
+        [Settlement(row, _faulty(row, content, policy), origin=content.origin) for row in rows]
+    )
 
 
 def unavailable(
@@ -68,7 +76,8 @@ def unavailable(
     verdict = Verdict(kind, Scope.CONTENT, Reason.ATTACHMENT_UNAVAILABLE)
     outcomes = _outcomes(rows, content, (verdict,) * len(rows), policy)
     said = [replace(outcome, detail=str(error)) for outcome in outcomes]
-    return Sent([Settlement(*pair) for pair in zip(rows, said, strict=True)])
+    origin = content.origin
+    return Sent([Settlement(*pair, origin=origin) for pair in zip(rows, said, strict=True)])
 
 
 async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent:
@@ -76,12 +85,13 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     content, rows = parcel.content, parcel.claimed
     started = datetime.now(UTC)
     if rows[0].expire_at and rows[0].expire_at <= started:
-        return ended(rows, Outcome.expired())
+        return ended(rows, Outcome.expired(), content.origin)
     made = route.late.pop(content.message_id, None) or await make(content, route, shelf)
     if made is None:
         return Sent(returned=rows)
     if route.account.capture:
-        return Sent([Settlement(row, Outcome.captured()) for row in rows])
+        captured = Outcome.captured()
+        return Sent([Settlement(row, captured, origin=content.origin) for row in rows])
     recipients = tuple(row.recipient for row in rows)
     permit = Permit(lease, parcel.reserved)
     transcript = await route.pool.send(
@@ -98,12 +108,12 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     if _was_late(transcript) and len(route.late) < LATE_MOST:
         route.late[content.message_id] = made  # or what takes long to make would be late for ever
     if all(map(innocent, verdicts)):
-        return Sent(returned=rows, verdicts=verdicts, detail=transcript.trouble)
+        return Sent(returned=rows, verdicts=verdicts, transcript=transcript)
     mail_at = permit.mail_at
     if mail_at is None and transcript.mail_sent_ms is not None:
         mail_at = started + timedelta(milliseconds=transcript.mail_sent_ms)
     judged = _settlements(parcel, transcript, verdicts, route.account.retry, mail_at)
-    return Sent(judged, verdicts=verdicts, detail=transcript.trouble)
+    return Sent(judged, verdicts=verdicts, transcript=transcript)
 
 
 def _settlements(
@@ -115,9 +125,10 @@ def _settlements(
 ) -> list[Settlement]:
     outcomes = _outcomes(parcel.claimed, parcel.content, verdicts, policy)
     settlements = []
+    origin = parcel.content.origin
     for number, (row, outcome) in enumerate(zip(parcel.claimed, outcomes, strict=True)):
         part = _part(transcript, number) if len(parcel.claimed) > 1 else transcript
-        settlements.append(Settlement(row, outcome, True, part, mail_at))
+        settlements.append(Settlement(row, outcome, True, part, mail_at, origin))
     return settlements
 
 
@@ -126,13 +137,12 @@ def _outcomes(
 ) -> list[Outcome]:
     """Give what the verdicts come to for deliveries of one message."""
     now = datetime.now(UTC)
-    since = max(content.accepted_at, content.send_at or content.accepted_at)
     jitter = random.uniform(-1, 1)  # noqa: S311 - spreads retries, guards nothing
     return [
         settle_verdict(
             verdict,
             attempt=row.attempts + 1,
-            age=(now - (row.round_at or since)).total_seconds(),
+            age=(now - (row.round_at or content.since)).total_seconds(),
             policy=policy,
             jitter=jitter,
             expires_in=(row.expire_at - now).total_seconds() if row.expire_at else None,

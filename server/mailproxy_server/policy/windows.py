@@ -16,6 +16,7 @@ nobody can see from here. What was sent while an account had no limits was not c
 report log is not asked for it: a first limit holds from its first reservation on.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,13 @@ class Limit:
     def microseconds(self) -> int:
         """The window's length."""
         return round(self.window * SECOND)
+
+
+def limits_of(text: str) -> tuple[Limit, ...]:
+    """Give an account's limits from the JSON of its table."""
+    return tuple(
+        Limit(each["count"], each["window"], Unit(each["unit"])) for each in json.loads(text)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from mailproxy_server.queue.hot import Connection
+
+
+class Origin(NamedTuple):
+    """Where a delivery comes from: the trace context of its submission, and when its way began,
+    with its acceptance or its send_time."""
+
+    traceparent: str | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,16 @@ class Content:
     def complete(self) -> bool:
         """Whether everything that it is made of is here."""
         return self.blobs is None or all(self.blobs)
+
+    @property
+    def since(self) -> datetime:
+        """When its way began: with its acceptance, or its send_time where that is later."""
+        return max(self.accepted_at, self.send_at or self.accepted_at)
+
+    @property
+    def origin(self) -> Origin:
+        """What is told of it with its outcomes."""
+        return Origin(self.traceparent, self.since)
 
 
 _READ = """

@@ -58,7 +58,7 @@ class Known:
 
 Taken = Accepted | Known
 
-_INSERT = """
+INSERT = """
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
                          $6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::text[],
@@ -113,7 +113,7 @@ async def insert(link: Connection, batch: Sequence[NewMessage]) -> dict[UUID, da
     sorted by (tenant_id, request_id), or two batches deadlock.
     """
     rows = await link.fetch(
-        _INSERT,
+        INSERT,
         [m.tenant_id for m in batch],
         [m.message_id for m in batch],
         [m.account_id for m in batch],

@@ -5,7 +5,7 @@ on how full a table was when it was last analyzed, so the planner is kept from s
 scans and from generic plans. Nothing here retries: who calls knows what a lost answer means.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -55,12 +55,23 @@ InternalClientError: a dying server said so on an idle connection, and that was 
 """
 
 
-async def open_pool(url: str, *, size: int, statement_timeout: float) -> Pool:
+Told = Callable[[str, float, BaseException | None], None]
+"""Told of each statement: its text, the seconds that it took, and what it raised."""
+
+
+async def open_pool(
+    url: str, *, size: int, statement_timeout: float, told: Told | None = None
+) -> Pool:
     """Open a pool of at most `size` hot connections.
 
     A statement ends after `statement_timeout` seconds. Raises asyncpg's errors, or OSError,
     when the database cannot be reached.
     """
+
+    async def telling(link: Connection) -> None:
+        if told is not None:
+            link.add_query_logger(lambda one: told(one.query, one.elapsed, one.exception))
+
     settings = SETTINGS | {"statement_timeout": str(int(statement_timeout * 1000))}
     pool: Pool = await asyncpg.create_pool(
         url,
@@ -70,6 +81,7 @@ async def open_pool(url: str, *, size: int, statement_timeout: float) -> Pool:
         command_timeout=statement_timeout + 1,
         timeout=ACQUIRE_TIMEOUT,
         reset=_keep,
+        init=telling,
     )
     return pool
 

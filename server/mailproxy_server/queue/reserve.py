@@ -13,7 +13,7 @@ from mailproxy_server.queue.hot import Connection
 LOCK_SECONDS = 2
 """A holder of the lock that says nothing for so long loses it, and its claim with it."""
 
-_LOCK = f"""
+LOCK = f"""
 SELECT usage, set_config('idle_in_transaction_session_timeout', '{LOCK_SECONDS}s', true)
 FROM mailproxy.rate_usage WHERE tenant_id = $1 AND rate_key = $2 FOR NO KEY UPDATE
 """  # noqa: S608 - no input is in the text
@@ -25,7 +25,7 @@ async def lock(link: Connection, tenant_id: UUID, rate_key: str) -> Usage:
     Locks its row by the primary key, and makes it where there is none. From here on the server
     ends the transaction, and the connection, when it hears nothing from us for LOCK_SECONDS.
     """
-    row = await link.fetchrow(_LOCK, tenant_id, rate_key)
+    row = await link.fetchrow(LOCK, tenant_id, rate_key)
     if row is None:
         await link.execute(
             """INSERT INTO mailproxy.rate_usage (tenant_id, rate_key) VALUES ($1, $2)
@@ -33,7 +33,7 @@ async def lock(link: Connection, tenant_id: UUID, rate_key: str) -> Usage:
             tenant_id,
             rate_key,
         )
-        row = await link.fetchrow(_LOCK, tenant_id, rate_key)
+        row = await link.fetchrow(LOCK, tenant_id, rate_key)
     assert row is not None, "no row of this table is ever deleted"
     return Usage.from_json(row["usage"])
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.transcript import Exchange, Reply, Transcript
 from mailproxy_server.queue.claim import Claimed
+from mailproxy_server.queue.contents import Origin
 from mailproxy_server.queue.hot import Connection
 
 
@@ -23,7 +24,7 @@ class Settlement(NamedTuple):
 
     `attempted` is false when nothing was tried (it expired, its account is gone): the
     count of attempts stays; nor does a spared attempt count. `transcript` is this recipient's
-    part of the dialogue.
+    part of the dialogue. `origin` is for those who are told of it; nothing of it is written.
     """
 
     claimed: Claimed
@@ -31,6 +32,7 @@ class Settlement(NamedTuple):
     attempted: bool = True
     transcript: Transcript | None = None
     mail_at: datetime | None = None
+    origin: Origin | None = None
 
 
 FENCE = "d.claim_no = v.claim_no AND d.worker_id = $1"

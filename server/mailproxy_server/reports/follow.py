@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from mailproxy.v1.delivery_pb2 import DeliveryReport
@@ -19,11 +20,15 @@ Wanted = Callable[[DeliveryReport], bool]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Reports that passed the filter, the progress made, and the log's newest offset."""
+    """Reports that passed the filter, the progress made, and the log's newest offset.
+
+    `last_at` is when the report was recorded up to which it goes.
+    """
 
     reports: Sequence[DeliveryReport]
     cursor: Cursor
     head_offset: int
+    last_at: datetime | None = None
 
 
 async def follow(
@@ -34,7 +39,7 @@ async def follow(
 
     Raises CURSOR_EXPIRED when what comes next is no longer kept.
     """
-    feed = await tail.follow(tenant_id)
+    feed, place = await tail.follow(tenant_id, start.offset)
     now = asyncio.get_running_loop().time
     try:
         cursor, beat_at = start, now()
@@ -46,12 +51,13 @@ async def follow(
                 if batch.reports or now() >= beat_at:
                     yield batch
                     beat_at = now() + beat_seconds
+                place.offset, place.at = cursor.offset, batch.last_at
             if found or await _moves(moved, beat_at):
                 continue
             yield Batch((), cursor, max(feed.cursor.offset, cursor.offset))
             beat_at = now() + beat_seconds
     finally:
-        tail.leave(feed)
+        tail.leave(feed, place)
 
 
 async def _moves(moved: asyncio.Event, until: float) -> bool:
@@ -104,5 +110,6 @@ def _batch(
     chosen: Sequence[DeliveryReport], last: DeliveryReport, log_id: UUID, feed: Feed
 ) -> Batch:
     """Give a batch that ends at the report `last`; a page may be ahead of the feed."""
-    cursor = Cursor(log_id, last.event_time.ToDatetime().date(), last.offset)
-    return Batch(chosen, cursor, max(feed.cursor.offset, last.offset))
+    last_at = last.event_time.ToDatetime(UTC)
+    cursor = Cursor(log_id, last_at.date(), last.offset)
+    return Batch(chosen, cursor, max(feed.cursor.offset, last.offset), last_at)

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +26,14 @@ PAGE = 500
 
 
 @dataclass(slots=True, eq=False)
+class Place:
+    """How far one stream is: what it was given last, and when that was recorded."""
+
+    offset: int
+    at: datetime | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Feed:
     """What the tail holds of one tenant: its newest reports, without a gap, and how far it is."""
 
@@ -32,7 +41,7 @@ class Feed:
     log_id: UUID
     cursor: Cursor
     ring: deque[DeliveryReport] = field(default_factory=lambda: deque(maxlen=RING))
-    followers: int = 0
+    places: set[Place] = field(default_factory=set)
     behind: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     reader: asyncio.Task[None] | None = None
@@ -45,6 +54,24 @@ class Feed:
         if missing > len(self.ring):
             return None
         return [self.ring[index] for index in range(len(self.ring) - missing, len(self.ring))]
+
+    def lag(self, now: datetime) -> float:
+        """Give the seconds since the oldest report was recorded that a stream was not given.
+
+        Of a stream that is behind the ring it is the time since what it was given last.
+        """
+        lags = [0.0]
+        for place in self.places:
+            missing = self.cursor.offset - place.offset
+            if missing <= 0:
+                continue
+            inside = missing <= len(self.ring)
+            next_one = self.ring[-missing] if inside else self.ring[0] if self.ring else None
+            next_at = next_one.event_time.ToDatetime(UTC) if next_one else now
+            lags.append(
+                (now - (next_at if inside or place.at is None else place.at)).total_seconds()
+            )
+        return max(lags)
 
 
 class Tail:
@@ -61,8 +88,13 @@ class Tail:
             if feed := self._feeds.get(tenant_id):
                 feed.behind.set()
 
-    async def follow(self, tenant_id: UUID) -> Feed:
-        """Begin to follow a tenant; each call is ended by one of `leave`."""
+    def lags(self) -> dict[UUID, float]:
+        """Give how far the streams of each tenant that is followed are behind, in seconds."""
+        now = datetime.now(UTC)
+        return {tenant_id: feed.lag(now) for tenant_id, feed in self._feeds.items()}
+
+    async def follow(self, tenant_id: UUID, offset: int) -> tuple[Feed, Place]:
+        """Begin to follow a tenant after an offset; each call is ended by one of `leave`."""
         if tenant_id not in self._feeds:
             async with borrowed(self._pool) as link:
                 head = await read.head(link, tenant_id)
@@ -70,14 +102,14 @@ class Tail:
                 cursor = Cursor(head.log_id, head.last_at.date(), head.last_offset)
                 feed = self._feeds[tenant_id] = Feed(tenant_id, head.log_id, cursor)
                 feed.reader = asyncio.create_task(self._read_all(feed), name="tail")
-        feed = self._feeds[tenant_id]
-        feed.followers += 1
-        return feed
+        feed, place = self._feeds[tenant_id], Place(offset)
+        feed.places.add(place)
+        return feed, place
 
-    def leave(self, feed: Feed) -> None:
+    def leave(self, feed: Feed, place: Place) -> None:
         """Follow no longer; the last one closes the feed."""
-        feed.followers -= 1
-        if feed.followers == 0 and feed.reader is not None:
+        feed.places.discard(place)
+        if not feed.places and feed.reader is not None:
             feed.reader.cancel()
             del self._feeds[feed.tenant_id]
 

@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.edge import Context, Edge, check_size, parse
 from mailproxy_server.rpc.streams import Streams
-from mailproxy_server.rpc.tracing import Answer, traced
+from mailproxy_server.rpc.tracing import Answer, Sized, Sizes, traced, untold
 
 PART_BYTES = 2**20 + 2**16
 """The largest request of a client's stream; so much is counted while the stream is open."""
@@ -42,13 +42,16 @@ def unary(bound: Bound, servicer: Unary) -> Answer:
     edge, calls, strict = bound.edge, bound.calls, bound.strict
     kind = GetMessageClass(bound.method.input_type)
 
-    async def answer(raw: bytes, context: Context) -> bytes:
+    async def answer(raw: bytes, context: Context, sizes: Sizes) -> bytes:
+        sizes.received = len(raw)
         try:
             with calls.open():
                 call = await edge.admit(raw, context)
                 with edge.budget.hold(call.size):
                     response = await servicer(parse(kind, raw, strict), call)
-                    return response.SerializeToString()
+                    octets = response.SerializeToString()
+                    sizes.sent = len(octets)
+                    return octets
         except Exception as error:
             await edge.refuse(context, error)
 
@@ -60,7 +63,8 @@ def streaming(bound: Bound, servicer: Streaming) -> Answer:
     edge, strict = bound.edge, bound.strict
     kind = GetMessageClass(bound.method.input_type)
 
-    async def answer(raw: bytes, context: Context) -> None:
+    async def answer(raw: bytes, context: Context, sizes: Sizes) -> None:
+        sizes.received = len(raw)
         try:
             with bound.calls.open():
                 call = await edge.admit(raw, context)
@@ -70,7 +74,9 @@ def streaming(bound: Bound, servicer: Streaming) -> Answer:
                     servicer(parse(kind, raw, strict), call)
                 ) as responses:
                     async for response in responses:
-                        await context.write(response.SerializeToString())
+                        octets = response.SerializeToString()
+                        sizes.sent += len(octets)
+                        await context.write(octets)
         except grpc.aio.BaseError:  # the client went away while we wrote
             raise
         except Exception as error:
@@ -84,18 +90,21 @@ def gathering(bound: Bound, servicer: Gathering) -> Answer:
     edge, strict = bound.edge, bound.strict
     kind = GetMessageClass(bound.method.input_type)
 
-    async def parsed(requests: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
+    async def parsed(requests: AsyncIterator[bytes], sizes: Sizes) -> AsyncGenerator[Message, None]:
         async for raw in requests:
+            sizes.received += len(raw)
             check_size(len(raw), PART_BYTES)
             yield parse(kind, raw, strict)
 
-    async def answer(requests: AsyncIterator[bytes], context: Context) -> bytes:
+    async def answer(requests: AsyncIterator[bytes], context: Context, sizes: Sizes) -> bytes:
         try:
             with bound.calls.open():
                 call = await edge.admit(b"", context)
             with bound.streams.open(), edge.budget.hold(PART_BYTES):
-                async with contextlib.aclosing(parsed(requests)) as given:
-                    return (await servicer(given, call)).SerializeToString()
+                async with contextlib.aclosing(parsed(requests, sizes)) as given:
+                    octets = (await servicer(given, call)).SerializeToString()
+                    sizes.sent = len(octets)
+                    return octets
         except grpc.aio.BaseError:  # the client went away
             raise
         except Exception as error:
@@ -104,8 +113,8 @@ def gathering(bound: Bound, servicer: Gathering) -> Answer:
     return _told(bound, answer)
 
 
-def _told(bound: Bound, answer: Answer) -> Answer:
+def _told(bound: Bound, answer: Sized) -> Answer:
     if bound.edge.tracer is None:
-        return answer
+        return untold(answer)
     service = bound.method.containing_service.full_name
     return traced(bound.edge.tracer, service, bound.method.name, answer)

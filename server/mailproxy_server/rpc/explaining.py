@@ -5,6 +5,7 @@ from uuid import UUID
 
 from mailproxy.v1 import message_pb2
 
+from mailproxy_server.policy.windows import limits_of
 from mailproxy_server.queue import explain, health, read, reserve
 from mailproxy_server.queue.explain import Speed
 from mailproxy_server.queue.hot import Connection, Pool
@@ -12,7 +13,6 @@ from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.read import Head
 from mailproxy_server.rpc import standing, waits
 from mailproxy_server.rpc.call import Call
-from mailproxy_server.rpc.faring import limits_of
 from mailproxy_server.rpc.find import find, not_found
 from mailproxy_server.rpc.waits import Standing
 

@@ -1,12 +1,11 @@
 """Reading how accounts fare: their health, their limits, and what is used of these."""
 
-import json
 from collections.abc import Sequence
 from uuid import UUID
 
 from mailproxy.v1 import account_pb2
 
-from mailproxy_server.policy.windows import Limit, Unit
+from mailproxy_server.policy.windows import limits_of
 from mailproxy_server.queue import explain, health, reserve
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.rpc.account_health import Fares, to_wire
@@ -25,10 +24,3 @@ async def health_of(
         each.account_id: to_wire(Fares(each, limits[each.account_id], used[each.account_id]))
         for each in await health.read(link, tenant_id, sorted(limits))
     }
-
-
-def limits_of(text: str) -> tuple[Limit, ...]:
-    """Give an account's limits from the JSON of its table."""
-    return tuple(
-        Limit(each["count"], each["window"], Unit(each["unit"])) for each in json.loads(text)
-    )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -9,32 +10,68 @@ import grpc.aio
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Any, Context], Awaitable[Any]]
-"""Answers a call: what is given is the request's bytes, or the stream of them."""
+"""Answers a call, as grpc calls it: what is given is the request's bytes, or the stream of them."""
+
+
+@dataclass(slots=True)
+class Sizes:
+    """Bytes of a call so far, before compression."""
+
+    received: int = 0
+    sent: int = 0
+
+
+Sized = Callable[[Any, Context, Sizes], Awaitable[Any]]
+"""Answers a call, and counts its bytes."""
 
 
 class Tracer(Protocol):
     """Told of each call of a service when it begins and when its status is known."""
 
-    def start(self, service: str, method: str, traceparent: str, size: int) -> Any:
+    def start(self, service: str, method: str, traceparent: str) -> Any:
         """A call of `method` of `service` ("mailproxy.v1.MessageService") began.
 
-        `traceparent` is "" when the caller sent none, `size` the request's bytes. What is
-        returned goes to `finish`.
+        `traceparent` is "" when the caller sent none. What is returned goes to `finish`.
         """
 
-    def finish(self, started: Any, code: grpc.StatusCode) -> None:
+    def finish(self, started: Any, code: grpc.StatusCode, sizes: Sizes) -> None:
         """The call ended with `code`; CANCELLED when its caller went away."""
 
 
-def traced(tracer: Tracer, service: str, method: str, answer: Answer) -> Answer:
+class Tracers:
+    """Several that are told of the same calls, the last one first when a call ends."""
+
+    def __init__(self, *tracers: Tracer) -> None:
+        self._tracers = tracers
+
+    def start(self, service: str, method: str, traceparent: str) -> list[Any]:
+        """Tell all of them."""
+        return [each.start(service, method, traceparent) for each in self._tracers]
+
+    def finish(self, started: list[Any], code: grpc.StatusCode, sizes: Sizes) -> None:
+        """Tell all of them."""
+        for each, own in zip(reversed(self._tracers), reversed(started), strict=True):
+            each.finish(own, code, sizes)
+
+
+def untold(answer: Sized) -> Answer:
+    """Give `answer`, telling nobody."""
+
+    async def tell(given: Any, context: Context) -> Any:
+        return await answer(given, context, Sizes())
+
+    return tell
+
+
+def traced(tracer: Tracer, service: str, method: str, answer: Sized) -> Answer:
     """Give `answer`, telling `tracer` of each call."""
 
     async def tell(given: Any, context: Context) -> Any:
-        size = len(given) if isinstance(given, bytes) else 0
-        started = tracer.start(service, method, traceparent(context), size)
+        sizes = Sizes()
+        started = tracer.start(service, method, traceparent(context))
         code = grpc.StatusCode.OK
         try:
-            return await answer(given, context)
+            return await answer(given, context, sizes)
         except asyncio.CancelledError:
             late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
@@ -43,7 +80,7 @@ def traced(tracer: Tracer, service: str, method: str, answer: Answer) -> Answer:
             code = _code(context) or grpc.StatusCode.CANCELLED
             raise
         finally:
-            tracer.finish(started, code)
+            tracer.finish(started, code, sizes)
 
     return tell
 

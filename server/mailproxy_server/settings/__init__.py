@@ -10,12 +10,14 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from mailproxy_server.settings.content import ContentSettings
+from mailproxy_server.settings.listen import Address, Listen
+from mailproxy_server.settings.watching import WatchingSettings, check_token
 
 PREFIX = "MAILPROXY_"
 _MIB = 1024 * 1024
@@ -25,35 +27,7 @@ class SettingsError(Exception):
     """A setting has a value that it may not have; the text is one line with the remedy."""
 
 
-class Listen(NamedTuple):
-    """An address to listen on. Port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def parse_listen(value: object) -> object:
-    """Read "host:port" or "[IPv6]:port"; raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    host, colon, port = value.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("an IPv6 address stands in brackets, as [::1]:50051")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError("must be host:port with a port of 0 to 65535, as 127.0.0.1:50051")
-    return Listen(host, int(port))
-
-
-Address = Annotated[Listen, BeforeValidator(parse_listen)]
-
-
-class Settings(ContentSettings):
+class Settings(ContentSettings, WatchingSettings):
     """All settings of the server. `load` gives them; each variable is MAILPROXY_<NAME>."""
 
     model_config = SettingsConfigDict(
@@ -203,14 +177,6 @@ def parse_key(text: str) -> bytes:
     return key
 
 
-def check_token(token: str) -> None:
-    """Raise ValueError unless `token` can be a bearer token."""
-    if not (
-        16 <= len(token) <= 512 and token.isascii() and token.isprintable() and " " not in token
-    ):
-        raise ValueError("must be 16 to 512 printable ASCII characters without spaces")
-
-
 def load() -> Settings:
     """Read the settings from the environment; raises SettingsError."""
     try:
@@ -221,10 +187,10 @@ def load() -> Settings:
         raise SettingsError(
             f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY belong together: set both or neither"
         )
-    if settings.bootstrap_token and settings.bootstrap_token_file:
-        raise SettingsError(
-            f"{PREFIX}BOOTSTRAP_TOKEN and {PREFIX}BOOTSTRAP_TOKEN_FILE are both set: keep one"
-        )
+    for name in ("bootstrap_token", "http_token"):
+        if getattr(settings, name) and getattr(settings, f"{name}_file"):
+            variable = PREFIX + name.upper()
+            raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one")
     return settings
 
 

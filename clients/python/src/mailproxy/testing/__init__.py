@@ -93,6 +93,7 @@ def _start(data_dir: Path) -> "subprocess.Popen[str]":
     environment |= {
         "MAILPROXY_DATA_DIR": str(data_dir),
         "MAILPROXY_GRPC_LISTEN": "127.0.0.1:0",
+        "MAILPROXY_HTTP_LISTEN": "off",
         "MAILPROXY_DRAIN_SECONDS": "1",
         "MAILPROXY_LOG_LEVEL": "error",
     }

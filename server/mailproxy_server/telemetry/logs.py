@@ -1,4 +1,4 @@
-"""Owns how logs are written. Imported by the upper floors only: lower rooms return facts.
+"""Owns how logs are written.
 
 One event a line on stderr, as JSON, or for people on a terminal. Rule: no secrets, no message
 bodies, no header values. What libraries log through `logging` comes out the same way.

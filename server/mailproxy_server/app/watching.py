@@ -1,0 +1,100 @@
+"""What a process shows of itself: the HTTP port, where it is the one to serve it, and its pulse."""
+
+import asyncio
+import platform
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import grpc
+from aiohttp.web import AbstractRouteDef
+
+from mailproxy_server.app.lifeline import Lifeline
+from mailproxy_server.queue import named
+from mailproxy_server.queue.hot import Pool
+from mailproxy_server.queue.statements import OTHER, name_of
+from mailproxy_server.settings import Settings
+from mailproxy_server.telemetry import meters
+from mailproxy_server.telemetry.names import TenantNames
+from mailproxy_server.telemetry.pulse import Look, Pulse
+from mailproxy_server.web.gauges import Gauges
+from mailproxy_server.web.guard import Guard
+from mailproxy_server.web.metrics import Metrics
+from mailproxy_server.web.server import HttpServer, Site
+
+_STATEMENTS = {
+    name: (meters.STATEMENT.labels(name), meters.STATEMENT_ERRORS.labels(name))
+    for name in ("claim", "settle", "intake", "reserve", OTHER)
+}
+
+
+def statement(sql: str, seconds: float, error: BaseException | None) -> None:
+    """Count a statement of the hot path."""
+    took, errors = _STATEMENTS[name_of(sql)]
+    took.observe(seconds)
+    if error is not None:
+        errors.inc()
+
+
+def names(pool: Pool) -> TenantNames:
+    """Give the names of tenants, from the database."""
+    return TenantNames(lambda tenant_ids: named.tenants(pool, tenant_ids))
+
+
+@asynccontextmanager
+async def watched(role: str, pool: Pool, looks: Sequence[Look]) -> AsyncIterator[None]:
+    """Have the pulse of this process beat for the length of the block."""
+    meters.BUILD.labels(
+        version("mailproxy-server"), platform.python_version(), grpc.__version__
+    ).set(1)
+    busy = meters.DATABASE_CONNECTIONS.labels("busy")
+    idle = meters.DATABASE_CONNECTIONS.labels("idle")
+
+    async def look_at_pool() -> None:
+        resting = pool.get_idle_size()
+        idle.set(resting)
+        busy.set(pool.get_size() - resting)
+
+    pulse = Pulse(role, [look_at_pool, *looks])
+    beating = asyncio.create_task(pulse.run(), name="pulse")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await pulse.look()
+
+
+@asynccontextmanager
+async def http(
+    settings: Settings,
+    lifeline: Lifeline,
+    pool: Pool,
+    ready: Callable[[], bool],
+    routes: Sequence[AbstractRouteDef] = (),
+) -> AsyncIterator[None]:
+    """Serve the HTTP port for the length of the block, if this process is the first of its run."""
+    if lifeline.number or settings.http_listen is None:
+        yield
+        return
+    guard = Guard(_token(settings), settings.http_hosts, settings.metrics_open)
+    server = HttpServer(Site(guard, Metrics(Gauges(pool)), ready, routes))
+    await server.start(*settings.http_listen, _tls(settings))
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+def _token(settings: Settings) -> str:
+    if settings.http_token_file is not None:
+        return settings.http_token_file.read_text().strip()
+    return settings.http_token.get_secret_value() if settings.http_token else ""
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context

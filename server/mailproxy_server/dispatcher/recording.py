@@ -1,0 +1,87 @@
+"""Counts what attempts come to: outcomes by account, replies of relays, how long things take.
+
+On the way of a message this adds to numbers in memory; `write` publishes them, once a second.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mailproxy_server.dispatcher.relays import Key
+from mailproxy_server.dispatcher.sending import Sent
+from mailproxy_server.mail.delivery import Event, Priority, Reason
+from mailproxy_server.mail.transcript import Reply, Transcript
+from mailproxy_server.queue.settle import Settlement
+from mailproxy_server.telemetry import meters
+from mailproxy_server.telemetry.tally import Tally
+
+_METERS = {
+    Event.SENT: meters.SENT,
+    Event.FAILED: meters.ERRORS,
+    Event.EXPIRED: meters.ERRORS,
+    Event.DEFERRED: meters.DEFERRED,
+}
+_WAITS = {each: meters.SUBMIT_TO_SENT.labels(each.name.lower()) for each in Priority}
+_TRIES = {each: meters.ATTEMPT.labels(each) for each in ("sent", "deferred", "failed")}
+
+
+class Recording:
+    """Of one dispatcher."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._replies: Counter[tuple[str, str]] = Counter()
+        self._seen: set[Key] = set()
+
+    def attempted(self, sent: Sent) -> None:
+        """Something came of a parcel."""
+        transcript = sent.transcript
+        if transcript is not None and transcript.exchanges:
+            self._count(transcript)
+            _TRIES[_result(sent)].observe(transcript.exchanges[-1].elapsed_ms / 1000)
+
+    def limited(self, key: Key) -> None:
+        """Due mail of an account found its limits used up."""
+        self._tally.add(meters.RATE_LIMITED, key)
+
+    def settled(self, batch: Sequence[Settlement]) -> None:
+        """Outcomes were written."""
+        now = datetime.now(UTC)
+        for claimed, outcome, _, _, _, origin in batch:
+            key = (claimed.tenant_id, claimed.account_id)
+            if key not in self._seen:
+                self._begin(key)
+            meter = _METERS.get(outcome.event)
+            if meter is not None:
+                self._tally.add(meter, key)
+            if outcome.reason is Reason.RATE_LIMITED:
+                self._tally.add(meters.RATE_LIMITED, key)
+            if outcome.event is Event.SENT and origin is not None:
+                waited = (now - origin.since).total_seconds()
+                _WAITS[Priority(claimed.priority)].observe(max(waited, 0.0))
+
+    async def write(self) -> None:
+        """Publish what was counted."""
+        replies, self._replies = self._replies, Counter()
+        for labels, count in replies.items():
+            meters.REPLIES.labels(*labels).inc(count)
+        await self._tally.write()
+
+    def _begin(self, key: Key) -> None:
+        """Show an account's counts from 0 on, so that the first of each can be seen to rise."""
+        self._seen.add(key)
+        for meter in (*_METERS.values(), meters.RATE_LIMITED):
+            self._tally.add(meter, key, 0)
+
+    def _count(self, transcript: Transcript) -> None:
+        for exchange in transcript.exchanges:
+            answer = exchange.answer
+            kind = f"{answer.code // 100}xx" if isinstance(answer, Reply) else "fault"
+            self._replies[kind, exchange.stage.value] += 1
+
+
+def _result(sent: Sent) -> str:
+    events = {each.outcome.event for each in sent.settlements}
+    if Event.SENT in events:
+        return "sent"
+    return "deferred" if sent.returned or Event.DEFERRED in events else "failed"
