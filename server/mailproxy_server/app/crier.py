@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from mailproxy_server.dispatcher.recording import Recording
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.queue import wake
 from mailproxy_server.queue.settle import Settlement
@@ -13,23 +14,30 @@ log = structlog.get_logger()
 
 
 class Crier:
-    """Rings the bell; each of `settled` is told of every batch of outcomes as well."""
+    """Rings the bell; `recording` and `settled` are told of every batch of outcomes as well."""
 
-    def __init__(self, bell: wake.Bell, *settled: Callable[[Sequence[Settlement]], None]) -> None:
+    def __init__(
+        self,
+        bell: wake.Bell,
+        recording: Recording,
+        settled: Callable[[Sequence[Settlement]], None],
+    ) -> None:
         self._bell = bell
+        self._recording = recording
         self._settled = settled
 
     def settled(self, batch: Sequence[Settlement], lost: int = 0) -> None:
         """Outcomes were written; `lost` of them came after the lease was lost."""
         self._bell.ring(wake.REPORTS, {str(each.claimed.tenant_id) for each in batch})
-        for tell in self._settled:
-            tell(batch)
+        self._recording.settled(batch)
+        self._settled(batch)
         if lost:
             log.warning("settlements came after the lease was lost", count=lost)
 
     def rescued(self, batch: Sequence[Settlement]) -> None:
         """What a dead dispatcher held was brought back."""
         log.warning("deliveries of a dead dispatcher were brought back", count=len(batch))
+        self._recording.rescued(batch)
         self.settled(batch)
 
     def changed(self, key: Key) -> None:

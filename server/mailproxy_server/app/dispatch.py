@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
@@ -38,6 +39,11 @@ from mailproxy_server.smtp.relay import Timeouts
 from mailproxy_server.telemetry.pulse import Look
 from mailproxy_server.telemetry.tally import Tally
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from mailproxy_server.dispatcher.spans import AttemptSpans
+
 _UNUSABLE_SECONDS = 60.0
 """Until an account whose secrets do not open is tried again."""
 _MARGIN = timedelta(seconds=1)
@@ -62,7 +68,10 @@ async def run(
     settings: Settings, lifeline: Lifeline, database_url: str, seams: Seams | None = None
 ) -> None:
     """Claim and send until the drain; then finish what is in flight and hand the rest back."""
-    async with resources.opened(settings, database_url) as common:
+    async with (
+        watching.traced(f"dispatcher-{lifeline.number}") as tracer,
+        resources.opened(settings, database_url, tracer) as common,
+    ):
         parts = build(settings, common, database_url, seams or Seams())
         await days.make(common.pool)
         await parts.lease.begin()
@@ -108,8 +117,8 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     worker_id = lease.worker.worker_id
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    recording = Recording(Tally(watching.names(pool)))
-    crier = Crier(bell, lambda batch: roster.settled(batch), recording.settled)
+    recording = Recording(Tally(watching.names(pool)), _spans(common.tracer))
+    crier = Crier(bell, recording, lambda batch: roster.settled(batch))
     settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
     relays = Relays(
         _loader(Accounts(common.engine, common.vault), settings, seams.timeouts),
@@ -141,6 +150,14 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     custodian = _custodian(settings, common, database_url)
     seen = [recording.write, looks.desk(desk)]
     return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
+
+
+def _spans(tracer: "Tracer | None") -> "AttemptSpans | None":
+    if tracer is None:
+        return None
+    from mailproxy_server.dispatcher.spans import AttemptSpans
+
+    return AttemptSpans(tracer)
 
 
 def _scope(settings: Settings, worker_id: UUID) -> Scope:

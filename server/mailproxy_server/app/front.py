@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -31,18 +32,24 @@ from mailproxy_server.rpc.messages import Messages
 from mailproxy_server.rpc.metering import Metering
 from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.preparing import Preparing
+from mailproxy_server.rpc.producing import Producing
 from mailproxy_server.rpc.queues import Queues
 from mailproxy_server.rpc.registry import Registry
 from mailproxy_server.rpc.reports import Reports
 from mailproxy_server.rpc.server import GrpcServer, TlsFiles
 from mailproxy_server.rpc.templates import TemplatesServicer
 from mailproxy_server.rpc.templating import Templating
+from mailproxy_server.rpc.tracing import Tracer as CallTracer
+from mailproxy_server.rpc.tracing import Tracers
 from mailproxy_server.rpc.uploading import Uploads
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.verify import Verified
 from mailproxy_server.templates.cache import TemplateCache
 from mailproxy_server.templates.kitchen import Kitchen
 from mailproxy_server.templates.templates import CHANNEL, Templates
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 log = structlog.get_logger()
 
@@ -59,7 +66,10 @@ STRICT = {
 
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
     """Serve gRPC until the drain."""
-    async with resources.opened(settings, database_url) as common:
+    async with (
+        watching.traced(f"front-{lifeline.number}") as tracer,
+        resources.opened(settings, database_url, tracer) as common,
+    ):
         await days.make(common.pool)
         parts = build(settings, common)
         await _first_token(settings, parts.tenants)
@@ -112,15 +122,16 @@ def build(settings: Settings, common: Resources) -> Parts:
     accounts, tenants = Accounts(common.engine, common.vault), Tenants(common.engine)
     cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
-    edge = _edge(settings, tenants)
+    edge = _edge(settings, tenants, common.tracer)
     uploads = _uploads(settings, pool)
     templates, kitchen = Templates(common.engine), Kitchen()
     shelf = TemplateCache(templates)
     templating = Templating(shelf, kitchen)
     preparing = Preparing(pool, cache, uploads, templating)
     messages = Messages(
-        pool, intake, bell, cache, preparing, depth, tail, Outlook(pool), uploads, edge.faults
-    )
+        pool, intake, bell, cache, preparing, depth, tail, Outlook(pool), uploads, edge.faults,
+        Producing(common.tracer),
+    )  # fmt: skip
     keeper = AccountsServicer(
         accounts, _verifier(accounts, settings), _counter(pool), cache.invalidate, _health(pool)
     )
@@ -180,14 +191,23 @@ def _verifier(accounts: Accounts, settings: Settings) -> Verify:
     return verify
 
 
-def _edge(settings: Settings, tenants: Tenants) -> Edge:
+def _tracers(tracer: "Tracer | None") -> CallTracer:
+    """Give who is told of calls: what counts them and, while tracing is on, what makes spans."""
+    if tracer is None:
+        return Metering()
+    from mailproxy_server.rpc.spans import CallSpans
+
+    return Tracers(Metering(), CallSpans(tracer))
+
+
+def _edge(settings: Settings, tenants: Tenants, tracer: "Tracer | None") -> Edge:
     return Edge(
         tenants.authenticate,
         Faults(_bug),
         Budget(settings.inflight_bytes),
         max_request_bytes=settings.max_message_bytes,
         max_streams=settings.max_streams,
-        tracer=Metering(),
+        tracer=_tracers(tracer),
     )
 
 

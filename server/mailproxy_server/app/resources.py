@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from mailproxy_server.accounts.account import Account, Secrets, relay_fields
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import Vault, VaultError
 from mailproxy_server.app.datadir import DataDir, locate
-from mailproxy_server.app.watching import statement
+from mailproxy_server.app.watching import teller
 from mailproxy_server.content.sources.resolver import dial
 from mailproxy_server.content.vetting import Egress
 from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
@@ -23,6 +24,9 @@ from mailproxy_server.settings import Settings, parse_key
 from mailproxy_server.smtp.connect import Dial
 from mailproxy_server.smtp.pool import Pool as SmtpPool
 from mailproxy_server.smtp.relay import OauthGrant, Relay, Timeouts, Tls
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 HOT_CONNECTIONS = 8
 """Of each process, for the hot statements; one is held for milliseconds at a time."""
@@ -41,11 +45,14 @@ class Resources:
     engine: AsyncEngine
     pool: Pool
     vault: Vault
+    tracer: "Tracer | None" = None
 
 
 @asynccontextmanager
-async def opened(settings: Settings, url: str) -> AsyncIterator[Resources]:
-    """Open them for the length of the block."""
+async def opened(
+    settings: Settings, url: str, tracer: "Tracer | None" = None
+) -> AsyncIterator[Resources]:
+    """Open them for the length of the block; with `tracer`, spans are made by it."""
     vault = Vault(_key(settings))
     engine = create_async_engine(
         driver_url(url),
@@ -64,11 +71,11 @@ async def opened(settings: Settings, url: str) -> AsyncIterator[Resources]:
             url,
             size=HOT_CONNECTIONS,
             statement_timeout=settings.statement_timeout_seconds,
-            told=statement,
+            told=teller(tracer if settings.trace_sql else None),
         )
     )
     try:
-        yield Resources(engine, pool, vault)
+        yield Resources(engine, pool, vault, tracer)
     finally:
         await pool.close()
         await engine.dispose()

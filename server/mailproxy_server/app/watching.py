@@ -6,22 +6,28 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import grpc
 from aiohttp.web import AbstractRouteDef
 
 from mailproxy_server.app.lifeline import Lifeline
+from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import named
-from mailproxy_server.queue.hot import Pool
+from mailproxy_server.queue.hot import Pool, Told
 from mailproxy_server.queue.statements import OTHER, name_of
 from mailproxy_server.settings import Settings
 from mailproxy_server.telemetry import meters
 from mailproxy_server.telemetry.names import TenantNames
 from mailproxy_server.telemetry.pulse import Look, Pulse
+from mailproxy_server.telemetry.tracing import TracingError, begin
 from mailproxy_server.web.gauges import Gauges
 from mailproxy_server.web.guard import Guard
 from mailproxy_server.web.metrics import Metrics
 from mailproxy_server.web.server import HttpServer, Site
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 _STATEMENTS = {
     name: (meters.STATEMENT.labels(name), meters.STATEMENT_ERRORS.labels(name))
@@ -29,12 +35,34 @@ _STATEMENTS = {
 }
 
 
-def statement(sql: str, seconds: float, error: BaseException | None) -> None:
-    """Count a statement of the hot path."""
-    took, errors = _STATEMENTS[name_of(sql)]
-    took.observe(seconds)
-    if error is not None:
-        errors.inc()
+def teller(tracer: "Tracer | None") -> Told:
+    """Give what counts the statements of the hot path; with `tracer` it makes spans of them."""
+
+    def tell(sql: str, seconds: float, error: BaseException | None) -> None:
+        name = name_of(sql)
+        took, errors = _STATEMENTS[name]
+        took.observe(seconds)
+        if error is not None:
+            errors.inc()
+        if tracer is not None:
+            statement_span(tracer, name, sql, seconds, error)
+
+    if tracer is not None:
+        from mailproxy_server.telemetry.statements import statement_span
+    return tell
+
+
+@asynccontextmanager
+async def traced(process: str) -> AsyncIterator["Tracer | None"]:
+    """Trace for the length of the block, where the OTEL_* variables ask for it."""
+    try:
+        tracing = begin(process)
+    except TracingError as error:
+        raise Refusal(str(error)) from None
+    try:
+        yield tracing.tracer
+    finally:
+        await asyncio.to_thread(tracing.close)
 
 
 def names(pool: Pool) -> TenantNames:

@@ -14,7 +14,7 @@ from mailproxy_server.dispatcher.lease import process_is_gone
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
-from mailproxy_server.queue import cancel, claim, expire, holds, workers
+from mailproxy_server.queue import cancel, claim, contents, expire, holds, workers
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
@@ -69,7 +69,14 @@ class Keeper:
         held is an orphan's again, and is found by the next round."""
         rescuer = uuid4()
         while rows := await claim.take_over(link, dead, rescuer, BATCH):
-            batch = [Settlement(row, _rescued(row), mail_at=row.claimed_at) for row in rows]
+            origins = await contents.origins(link, rows)
+            batch = [
+                Settlement(
+                    row, _rescued(row), mail_at=row.claimed_at,
+                    origin=origins.get((row.tenant_id, row.message_id)),
+                )
+                for row in rows
+            ]  # fmt: skip
             await settle(link, rescuer, batch)
             self._rescued(batch)
 

@@ -6,6 +6,7 @@ On the way of a message this adds to numbers in memory; `write` publishes them, 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.dispatcher.sending import Sent
@@ -14,6 +15,9 @@ from mailproxy_server.mail.transcript import Reply, Transcript
 from mailproxy_server.queue.settle import Settlement
 from mailproxy_server.telemetry import meters
 from mailproxy_server.telemetry.tally import Tally
+
+if TYPE_CHECKING:
+    from mailproxy_server.dispatcher.spans import AttemptSpans
 
 _METERS = {
     Event.SENT: meters.SENT,
@@ -28,17 +32,22 @@ _TRIES = {each: meters.ATTEMPT.labels(each) for each in ("sent", "deferred", "fa
 class Recording:
     """Of one dispatcher."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, spans: "AttemptSpans | None" = None) -> None:
+        self._spans = spans
         self._tally = tally
         self._replies: Counter[tuple[str, str]] = Counter()
         self._seen: set[Key] = set()
 
     def attempted(self, sent: Sent) -> None:
         """Something came of a parcel."""
-        transcript = sent.transcript
-        if transcript is not None and transcript.exchanges:
-            self._count(transcript)
-            _TRIES[_result(sent)].observe(transcript.exchanges[-1].elapsed_ms / 1000)
+        attempt = sent.attempt
+        if attempt is None:
+            return
+        if exchanges := attempt.transcript.exchanges:
+            self._count(attempt.transcript)
+            _TRIES[_result(sent)].observe(exchanges[-1].elapsed_ms / 1000)
+        if self._spans is not None:
+            self._spans.attempted(attempt, sent)
 
     def limited(self, key: Key) -> None:
         """Due mail of an account found its limits used up."""
@@ -59,6 +68,11 @@ class Recording:
             if outcome.event is Event.SENT and origin is not None:
                 waited = (now - origin.since).total_seconds()
                 _WAITS[Priority(claimed.priority)].observe(max(waited, 0.0))
+
+    def rescued(self, batch: Sequence[Settlement]) -> None:
+        """Attempts were cut off by the death of their dispatcher."""
+        if self._spans is not None:
+            self._spans.rescued(batch)
 
     async def write(self) -> None:
         """Publish what was counted."""

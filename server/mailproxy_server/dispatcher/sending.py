@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from mailproxy_server.accounts.account import Account
 from mailproxy_server.content.sources.source import Unfetchable
 from mailproxy_server.dispatcher.body import StreamedBody
 from mailproxy_server.dispatcher.making import make
@@ -29,23 +30,36 @@ Lease = Callable[[], Fault | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One transaction that was tried: of which message, when it began, when a connection was asked
+    for, and the dialogue."""
+
+    content: Content
+    account: Account
+    rows: Sequence[Claimed]
+    began: datetime
+    asked: datetime
+    transcript: Transcript
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """What came of one parcel.
 
     `returned` go back to the queue untouched: the account is to blame, and nothing was tried.
-    `verdicts` are what the relay's account is judged by, `transcript` the whole dialogue where
-    there was one.
+    `verdicts` are what the relay's account is judged by, `attempt` is what was tried,
+    where anything was.
     """
 
     settlements: Sequence[Settlement] = ()
     returned: Sequence[Claimed] = ()
     verdicts: Sequence[Verdict] = ()
-    transcript: Transcript | None = None
+    attempt: Attempt | None = None
 
     @property
     def detail(self) -> str:
         """Our own words about a fault; "" without one."""
-        return self.transcript.trouble if self.transcript else ""
+        return self.attempt.transcript.trouble if self.attempt else ""
 
     @property
     def deliveries(self) -> int:
@@ -93,7 +107,7 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
         captured = Outcome.captured()
         return Sent([Settlement(row, captured, origin=content.origin) for row in rows])
     recipients = tuple(row.recipient for row in rows)
-    permit = Permit(lease, parcel.reserved)
+    permit, asked = Permit(lease, parcel.reserved), datetime.now(UTC)
     transcript = await route.pool.send(
         Envelope(content.return_path, recipients),
         made.body,
@@ -104,16 +118,17 @@ async def send(parcel: Parcel, route: Route, lease: Lease, shelf: Shelf) -> Sent
     )
     if isinstance(made.body, StreamedBody) and made.body.lost is not None:
         await shelf.lost(route.account.tenant_id, content, made.body.lost)
+    attempt = Attempt(content, route.account, rows, started, asked, transcript)
     verdicts = classify(transcript, recipients)
     if _was_late(transcript) and len(route.late) < LATE_MOST:
         route.late[content.message_id] = made  # or what takes long to make would be late for ever
     if all(map(innocent, verdicts)):
-        return Sent(returned=rows, verdicts=verdicts, transcript=transcript)
+        return Sent(returned=rows, verdicts=verdicts, attempt=attempt)
     mail_at = permit.mail_at
     if mail_at is None and transcript.mail_sent_ms is not None:
-        mail_at = started + timedelta(milliseconds=transcript.mail_sent_ms)
+        mail_at = asked + timedelta(milliseconds=transcript.mail_sent_ms)
     judged = _settlements(parcel, transcript, verdicts, route.account.retry, mail_at)
-    return Sent(judged, verdicts=verdicts, transcript=transcript)
+    return Sent(judged, verdicts=verdicts, attempt=attempt)
 
 
 def _settlements(

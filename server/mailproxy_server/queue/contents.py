@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection
 
 
@@ -73,6 +74,16 @@ async def read(
     """
     rows = await link.fetch(_READ, tenant_id, list(message_ids), largest)
     return {row[0]: Content(*row) for row in rows}
+
+
+async def origins(link: Connection, rows: Sequence[Claimed]) -> dict[tuple[UUID, UUID], Origin]:
+    """Read where claimed deliveries come from, by tenant and message. No lock; primary key."""
+    found = {}
+    for tenant_id in {row.tenant_id for row in rows}:
+        ids = {row.message_id for row in rows if row.tenant_id == tenant_id}
+        for content in (await read(link, tenant_id, list(ids), 0)).values():
+            found[tenant_id, content.message_id] = content.origin
+    return found
 
 
 async def fetched(

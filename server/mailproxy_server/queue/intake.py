@@ -8,6 +8,7 @@ what is being committed cannot be called back.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 import asyncpg
@@ -57,7 +58,9 @@ class Intake:
         answer: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(message, answer))
         if self._committer is None or self._committer.done():
-            self._committer = asyncio.create_task(self._commit_all(), name="intake")
+            self._committer = asyncio.create_task(
+                self._commit_all(), name="intake", context=Context()
+            )  # it outlives its first caller, whose trace the others are no part of
         return answer
 
     async def _commit_all(self) -> None:

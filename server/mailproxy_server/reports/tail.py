@@ -7,6 +7,7 @@ somebody follows it; who is behind the ring reads pages from the database instea
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -101,7 +102,9 @@ class Tail:
             if tenant_id not in self._feeds:  # another follower may have come meanwhile
                 cursor = Cursor(head.log_id, head.last_at.date(), head.last_offset)
                 feed = self._feeds[tenant_id] = Feed(tenant_id, head.log_id, cursor)
-                feed.reader = asyncio.create_task(self._read_all(feed), name="tail")
+                feed.reader = asyncio.create_task(
+                    self._read_all(feed), name="tail", context=Context()
+                )
         feed, place = self._feeds[tenant_id], Place(offset)
         feed.places.add(place)
         return feed, place

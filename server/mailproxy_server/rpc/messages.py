@@ -29,6 +29,7 @@ from mailproxy_server.rpc.faults import Faults
 from mailproxy_server.rpc.find import find, not_found
 from mailproxy_server.rpc.outlook import Outlook
 from mailproxy_server.rpc.preparing import Preparing
+from mailproxy_server.rpc.producing import Producing
 from mailproxy_server.rpc.status import to_status
 from mailproxy_server.rpc.uploading import Uploads
 
@@ -52,6 +53,7 @@ class Messages:
     outlook: Outlook
     uploads: Uploads
     faults: Faults
+    producing: Producing
 
     async def SubmitMessage(self, request: Submit, call: Call) -> Submitted:
         """Queue one message durably."""
@@ -66,7 +68,10 @@ class Messages:
         prepared = await self.preparing.all(request.requests, call)
         wanted = [p for p in prepared if isinstance(p, NewMessage)]
         await self.depth.admit(call.tenant_id, sum(len(m.recipients) for m in wanted))
-        taken = iter(await self.intake.submit_all(wanted))
+        traced, spans = self.producing.begin(wanted, call.traceparent)
+        answers = await self.intake.submit_all(traced)
+        self.producing.end(spans, answers)
+        taken = iter(answers)
         response = message_pb2.SubmitMessagesResponse()
         for one in prepared:
             result = response.results.add()
@@ -167,7 +172,10 @@ class Messages:
         if request.validate_only:
             return Submitted()
         await self.depth.admit(call.tenant_id, len(message.recipients))
-        return await self._answer(message, await self.intake.submit(message))
+        (message,), spans = self.producing.begin([message], call.traceparent)
+        (answer,) = await self.intake.submit_all([message])
+        self.producing.end(spans, [answer])
+        return await self._answer(message, answer)
 
     async def _answer(self, message: NewMessage, taken: Taken | BaseException) -> Submitted:
         if isinstance(taken, BaseException):

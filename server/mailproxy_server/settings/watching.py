@@ -48,6 +48,9 @@ class WatchingSettings(BaseSettings):
     log_addresses: bool = False
     """Whether addresses stand in logs as they are; else only their domains do."""
 
+    trace_sql: bool = False
+    """Whether statements have spans too, while OTEL_* variables switch tracing on."""
+
     @field_validator("http_token")
     @classmethod
     def _is_http_token(cls, value: SecretStr | None) -> SecretStr | None:

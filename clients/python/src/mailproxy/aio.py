@@ -18,6 +18,7 @@ from mailproxy.errors import MailProxyError
 from mailproxy.message import Message, prepared, to_request
 from mailproxy.resume import WatchPosition, report_position
 from mailproxy.submission import AsyncSubmission
+from mailproxy.tracing import submitting
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
@@ -92,20 +93,23 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts, AsyncUploads, AsyncTempl
         timeout: float | None = None,
     ) -> list[AsyncSubmission | MailProxyError]:
         """Queue many messages; each stands for itself, and errors are returned, not raised."""
-        requests = [await self._prepared(message) for message in messages]
-        sent = [request for request in requests if not isinstance(request, MailProxyError)]
-        answers = iter(await self._submitting.submit(sent, timeout))
-        results: list[AsyncSubmission | MailProxyError] = []
-        for request in requests:
-            if isinstance(request, MailProxyError):
-                results.append(request)
-                continue
-            answer = next(answers)
-            if isinstance(answer, MailProxyError):
-                answer.metadata = {"request_id": request.request_id, **answer.metadata}
-                results.append(answer)
-            else:
-                results.append(AsyncSubmission(self, request.request_id, answer))
+        messages = list(messages)
+        with submitting(len(messages), self._connection.target) as submission:
+            requests = [await self._prepared(message) for message in messages]
+            sent = [request for request in requests if not isinstance(request, MailProxyError)]
+            answers = iter(await self._submitting.submit(sent, timeout))
+            results: list[AsyncSubmission | MailProxyError] = []
+            for request in requests:
+                if isinstance(request, MailProxyError):
+                    results.append(request)
+                    continue
+                answer = next(answers)
+                if isinstance(answer, MailProxyError):
+                    answer.metadata = {"request_id": request.request_id, **answer.metadata}
+                    results.append(answer)
+                else:
+                    results.append(AsyncSubmission(self, request.request_id, answer))
+            submission.done(results)
         return results
 
     def watch(
@@ -192,6 +196,6 @@ class AsyncMailProxyClient(AsyncControl, AsyncAccounts, AsyncUploads, AsyncTempl
         if isinstance(message, message_pb2.SubmitMessageRequest):
             return prepared(message)
         try:
-            return to_request(await self._with_uploads(message))
+            return prepared(to_request(await self._with_uploads(message)))
         except MailProxyError as error:
             return error

@@ -16,6 +16,7 @@ import grpc
 from mailproxy.aio_connection import AioConnection
 from mailproxy.calls import CALLS_IN_FLIGHT, Answer, Attempts, answers_of, take_batch
 from mailproxy.errors import MailProxyError, closed, deadline, from_call
+from mailproxy.tracing import metadata_of
 from mailproxy.v1 import message_pb2
 
 
@@ -138,7 +139,7 @@ class AioSubmitting:
     async def _call(self, batch: list[_Waiting]) -> list[Answer]:
         loop = asyncio.get_running_loop()
         stub = self._connection.stubs().messages
-        metadata = self._connection.metadata
+        metadata = metadata_of(self._connection.metadata, [each.request for each in batch])
         seconds = max(each.deadline for each in batch) - loop.time()
         if len(batch) == 1:
             return [await stub.SubmitMessage(batch[0].request, timeout=seconds, metadata=metadata)]

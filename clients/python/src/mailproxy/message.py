@@ -75,7 +75,7 @@ _COMPOSED = (
 
 
 def to_request(message: Message) -> message_pb2.SubmitMessageRequest:
-    """Give the request for a message, with a request_id and the caller's trace context."""
+    """Give the request for a message, with a request_id."""
     if unknown := message.keys() - Message.__annotations__.keys():
         raise TypeError(f"unknown fields of a message: {', '.join(sorted(unknown))}")
     given: dict[str, Any] = {name: value for name, value in message.items() if value is not None}
@@ -83,12 +83,12 @@ def to_request(message: Message) -> message_pb2.SubmitMessageRequest:
         email=_email(given),
         request_id=given.get("request_id") or str(uuid4()),
         validate_only=given.get("validate_only", False),
-        traceparent=current_traceparent(),
     )
 
 
 def prepared(request: message_pb2.SubmitMessageRequest) -> message_pb2.SubmitMessageRequest:
-    """Give a raw request with what makes it safe to repeat; the caller's stays as it is."""
+    """Give a request with what makes it safe to repeat, and the caller's trace context; the
+    caller's own request stays as it is."""
     traceparent = request.traceparent or current_traceparent()
     if request.request_id and request.traceparent == traceparent:
         return request

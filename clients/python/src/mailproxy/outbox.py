@@ -78,7 +78,7 @@ def _values(email: message_pb2.Email | None, message: Message, tenant: str) -> V
     if message.get("validate_only"):
         raise TypeError("validate_only is for a server: writing to an outbox checks nothing")
     if email is None:
-        request = to_request(message)
+        request = prepared(to_request(message))
     elif others := message.keys() - {"request_id"}:
         raise TypeError(f"cannot be given beside an Email: {', '.join(sorted(others))}")
     else:

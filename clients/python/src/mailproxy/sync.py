@@ -18,6 +18,7 @@ from mailproxy.sync_reports import Reports
 from mailproxy.sync_submitting import SyncSubmitting
 from mailproxy.sync_templates import Templates
 from mailproxy.sync_uploads import Uploads
+from mailproxy.tracing import submitting
 from mailproxy.v1 import delivery_pb2, message_pb2, queue_pb2
 
 
@@ -91,20 +92,23 @@ class MailProxyClient(Control, Accounts, Uploads, Templates):
         timeout: float | None = None,
     ) -> list[Submission | MailProxyError]:
         """Queue many messages; each stands for itself, and errors are returned, not raised."""
-        requests = [self._prepared(message) for message in messages]
-        sent = [request for request in requests if not isinstance(request, MailProxyError)]
-        answers = iter(self._submitting.submit(sent, timeout))
-        results: list[Submission | MailProxyError] = []
-        for request in requests:
-            if isinstance(request, MailProxyError):
-                results.append(request)
-                continue
-            answer = next(answers)
-            if isinstance(answer, MailProxyError):
-                answer.metadata = {"request_id": request.request_id, **answer.metadata}
-                results.append(answer)
-            else:
-                results.append(Submission(self, request.request_id, answer))
+        messages = list(messages)
+        with submitting(len(messages), self._connection.target) as submission:
+            requests = [self._prepared(message) for message in messages]
+            sent = [request for request in requests if not isinstance(request, MailProxyError)]
+            answers = iter(self._submitting.submit(sent, timeout))
+            results: list[Submission | MailProxyError] = []
+            for request in requests:
+                if isinstance(request, MailProxyError):
+                    results.append(request)
+                    continue
+                answer = next(answers)
+                if isinstance(answer, MailProxyError):
+                    answer.metadata = {"request_id": request.request_id, **answer.metadata}
+                    results.append(answer)
+                else:
+                    results.append(Submission(self, request.request_id, answer))
+            submission.done(results)
         return results
 
     def watch(
@@ -191,6 +195,6 @@ class MailProxyClient(Control, Accounts, Uploads, Templates):
         if isinstance(message, message_pb2.SubmitMessageRequest):
             return prepared(message)
         try:
-            return to_request(self._with_uploads(message))
+            return prepared(to_request(self._with_uploads(message)))
         except MailProxyError as error:
             return error

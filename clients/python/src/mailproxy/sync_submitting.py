@@ -20,6 +20,7 @@ from mailproxy.calls import CALLS_IN_FLIGHT, Answer, Attempts, answers_of, take_
 from mailproxy.errors import MailProxyError, closed, deadline, from_call
 from mailproxy.forking import Survivor, calls, survive_forks
 from mailproxy.sync_connection import SyncConnection
+from mailproxy.tracing import metadata_of
 from mailproxy.v1 import message_pb2
 
 
@@ -119,7 +120,7 @@ class SyncSubmitting(Survivor):
 
     def _start(self, batch: list[_Waiting]) -> "grpc.Future[Any]":
         seconds = max(each.deadline for each in batch) - time.monotonic()
-        metadata = self._connection.metadata
+        metadata = metadata_of(self._connection.metadata, [each.request for each in batch])
         stub = self._connection.stubs().messages
         if len(batch) == 1:
             return stub.SubmitMessage.future(batch[0].request, timeout=seconds, metadata=metadata)
