@@ -67,6 +67,16 @@ def child(span: Span, parent: Span) -> bool:
     return span.trace_id == parent.trace_id and span.parent_id == parent.span_id
 
 
+def check_dialogues(first: Span, again: Span, smtp: list[Span]) -> None:
+    assert child(smtp[0], first)
+    assert smtp[0].error
+    assert child(smtp[1], again)
+    assert not smtp[1].error
+    assert smtp[1].attributes["smtp.reply.code"] == 250
+    assert [name for name, _ in smtp[0].events][:4] == ["CONNECT", "EHLO", "MAIL", "RCPT"]
+    assert dict(smtp[0].events)["RCPT"]["smtp.reply.code"] == 451
+
+
 @pytest.mark.parametrize("style", ["sync", "async"])
 async def test_a_message_is_one_trace_also_across_a_retry(
     style: str, database_url: str, tmp_path: Path
@@ -102,14 +112,7 @@ async def test_a_message_is_one_trace_also_across_a_retry(
         assert first.error
         assert first.attributes["mailproxy.outcome"] == "deferred"
         assert not again.error
-        smtp = [span for span in spans if span.name == "smtp transaction"]
-        assert child(smtp[0], first)
-        assert smtp[0].error
-        assert child(smtp[1], again)
-        assert not smtp[1].error
-        assert smtp[1].attributes["smtp.reply.code"] == 250
-        assert [name for name, _ in smtp[0].events][:4] == ["CONNECT", "EHLO", "MAIL", "RCPT"]
-        assert dict(smtp[0].events)["RCPT"]["smtp.reply.code"] == 451
+        check_dialogues(first, again, [span for span in spans if span.name == "smtp transaction"])
         assert {span.service for span in spans} == {"shop", "mailproxy"}
         got = await here.client.get_message(message_id)
         reported = [each.last_report.traceparent for each in got.recipients]

@@ -36,6 +36,7 @@ from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.retention import Fate
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.relay import Timeouts
+from mailproxy_server.telemetry.activity import Activity
 from mailproxy_server.telemetry.pulse import Look
 from mailproxy_server.telemetry.tally import Tally
 
@@ -117,7 +118,7 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     worker_id = lease.worker.worker_id
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    recording = Recording(Tally(watching.names(pool)), _spans(common.tracer))
+    recording = _recording(settings, common)
     crier = Crier(bell, recording, lambda batch: roster.settled(batch))
     settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
     relays = Relays(
@@ -150,6 +151,11 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     custodian = _custodian(settings, common, database_url)
     seen = [recording.write, looks.desk(desk)]
     return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
+
+
+def _recording(settings: Settings, common: Resources) -> Recording:
+    activity = Activity(settings.log_addresses) if settings.delivery_activity else None
+    return Recording(Tally(watching.names(common.pool)), _spans(common.tracer), activity)
 
 
 def _spans(tracer: "Tracer | None") -> "AttemptSpans | None":

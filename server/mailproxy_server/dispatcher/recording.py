@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.dispatcher.sending import Sent
-from mailproxy_server.mail.delivery import Event, Priority, Reason
+from mailproxy_server.mail.delivery import Event, Outcome, Priority, Reason
 from mailproxy_server.mail.transcript import Reply, Transcript
+from mailproxy_server.queue.claim import Claimed
+from mailproxy_server.queue.contents import Origin
 from mailproxy_server.queue.settle import Settlement
 from mailproxy_server.telemetry import meters
+from mailproxy_server.telemetry.activity import Activity
 from mailproxy_server.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -32,8 +35,14 @@ _TRIES = {each: meters.ATTEMPT.labels(each) for each in ("sent", "deferred", "fa
 class Recording:
     """Of one dispatcher."""
 
-    def __init__(self, tally: Tally, spans: "AttemptSpans | None" = None) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        spans: "AttemptSpans | None" = None,
+        activity: Activity | None = None,
+    ) -> None:
         self._spans = spans
+        self._activity = activity
         self._tally = tally
         self._replies: Counter[tuple[str, str]] = Counter()
         self._seen: set[Key] = set()
@@ -48,6 +57,12 @@ class Recording:
             _TRIES[_result(sent)].observe(exchanges[-1].elapsed_ms / 1000)
         if self._spans is not None:
             self._spans.attempted(attempt, sent)
+        if self._activity is not None:
+            content, account = attempt.content, attempt.account
+            key = (account.tenant_id, account.account_id)
+            self._activity.attempted(
+                key, content.message_id, content.traceparent, attempt.transcript
+            )
 
     def limited(self, key: Key) -> None:
         """Due mail of an account found its limits used up."""
@@ -65,6 +80,8 @@ class Recording:
                 self._tally.add(meter, key)
             if outcome.reason is Reason.RATE_LIMITED:
                 self._tally.add(meters.RATE_LIMITED, key)
+            if self._activity is not None:
+                self._tell(self._activity, claimed, outcome, origin)
             if outcome.event is Event.SENT and origin is not None:
                 waited = (now - origin.since).total_seconds()
                 _WAITS[Priority(claimed.priority)].observe(max(waited, 0.0))
@@ -80,6 +97,13 @@ class Recording:
         for labels, count in replies.items():
             meters.REPLIES.labels(*labels).inc(count)
         await self._tally.write()
+
+    def _tell(
+        self, activity: Activity, row: Claimed, outcome: Outcome, origin: Origin | None
+    ) -> None:
+        traceparent = origin.traceparent if origin else None
+        key, attempt = (row.tenant_id, row.account_id), row.attempts + 1
+        activity.settled(key, row.message_id, traceparent, row.recipient, attempt, outcome)
 
     def _begin(self, key: Key) -> None:
         """Show an account's counts from 0 on, so that the first of each can be seen to rise."""

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from mailproxy_server.settings import Settings
+from mailproxy_server.telemetry import lines
 
 
 def configure_logging(settings: Settings, *, process: str) -> None:
@@ -24,18 +25,18 @@ def configure_logging(settings: Settings, *, process: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _naming(process),
+        lines.traced,
+        structlog.processors.format_exc_info,
     ]
-    if not console:
-        before.append(structlog.processors.format_exc_info)
+    if not settings.log_addresses:
+        before.append(lines.masked)
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if console
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
-        processors=[*before, renderer],
+        processors=[lines.Limited(), *before, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
