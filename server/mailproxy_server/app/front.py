@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
+from aiohttp.web import AbstractRouteDef
 from mailproxy.v1 import account_pb2, message_pb2, queue_pb2, report_pb2, template_pb2
 
 from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.cache import AccountCache
-from mailproxy_server.accounts.tenants import Tenants, new_token
-from mailproxy_server.app import looks, resources, watching
-from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.accounts.tenants import Tenants
+from mailproxy_server.app import first_token, looks, page, resources, watching
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
 from mailproxy_server.queue import counts, days, wake
@@ -47,6 +47,7 @@ from mailproxy_server.smtp.verify import Verified
 from mailproxy_server.templates.cache import TemplateCache
 from mailproxy_server.templates.kitchen import Kitchen
 from mailproxy_server.templates.templates import CHANNEL, Templates
+from mailproxy_server.web.guard import Guard
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -72,7 +73,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
     ):
         await days.make(common.pool)
         parts = build(settings, common)
-        await _first_token(settings, parts.tenants)
+        await first_token.make(settings, parts.tenants)
         ear = wake.Ear(
             database_url,
             {
@@ -86,21 +87,30 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         server = GrpcServer(parts.registry, reflection=settings.reflection)
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
-        seen = [
-            looks.streams(parts.registry),
-            looks.report_lags(parts.tail, watching.names(common.pool)),
-        ]
-        async with (
-            watching.watched("front", common.pool, seen),
-            watching.http(settings, lifeline, common.pool, lambda: not lifeline.draining),
-        ):
-            lifeline.ready()
-            await lifeline.until_drain()
-            await server.drain(settings.drain_seconds)
+        await _serve(settings, lifeline, parts, server, common.pool)
         await parts.intake.close()
         await parts.kitchen.close()
         hearing.cancel()
         dating.cancel()
+
+
+async def _serve(
+    settings: Settings, lifeline: Lifeline, parts: "Parts", server: GrpcServer, pool: HotPool
+) -> None:
+    """Be ready, and watched, until the drain; then drain."""
+    tail, registry = parts.tail, parts.registry
+    seen = [looks.streams(registry), looks.report_lags(tail, watching.names(pool))]
+
+    def routes(guard: Guard) -> list[AbstractRouteDef]:
+        return page.routes(settings, guard, pool, tail, registry)
+
+    async with (
+        watching.watched("front", pool, seen),
+        watching.http(settings, lifeline, pool, lambda: not lifeline.draining, routes),
+    ):
+        lifeline.ready()
+        await lifeline.until_drain()
+        await server.drain(settings.drain_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,20 +229,3 @@ def _tls(settings: Settings) -> TlsFiles | None:
 
 def _bug(bug_id: str, error: BaseException) -> None:
     log.error("a call could not be answered", id=bug_id, exc_info=error)
-
-
-async def _first_token(settings: Settings, tenants: Tenants) -> None:
-    """On an empty database make the first tenant and its token, and write the token down."""
-    given = settings.bootstrap_token
-    if given is not None:
-        await tenants.bootstrap(given.get_secret_value())
-        return
-    if settings.bootstrap_token_file is not None:
-        await tenants.bootstrap(settings.bootstrap_token_file.read_text().strip())
-        return
-    token, data = new_token(), DataDir.open(locate(settings.data_dir))
-    if await tenants.bootstrap(token, keep=lambda: data.write_token(token)):
-        log.info(
-            "made the tenant `default`; its token is in the data directory",
-            file=str(data.path / "token"),
-        )

@@ -99,14 +99,15 @@ async def http(
     lifeline: Lifeline,
     pool: Pool,
     ready: Callable[[], bool],
-    routes: Sequence[AbstractRouteDef] = (),
+    routes: Callable[[Guard], Sequence[AbstractRouteDef]] = lambda _: (),
 ) -> AsyncIterator[None]:
-    """Serve the HTTP port for the length of the block, if this process is the first of its run."""
+    """Serve the HTTP port for the length of the block, if this process is the first of its run;
+    with the routes of a page where it has one."""
     if lifeline.number or settings.http_listen is None:
         yield
         return
     guard = Guard(_token(settings), settings.http_hosts, settings.metrics_open)
-    server = HttpServer(Site(guard, Metrics(Gauges(pool)), ready, routes))
+    server = HttpServer(Site(guard, Metrics(Gauges(pool)), ready, routes(guard)))
     await server.start(*settings.http_listen, _tls(settings))
     try:
         yield

@@ -2,6 +2,7 @@
 type next. Lives until the server drains."""
 
 import asyncio
+import contextlib
 import sys
 from datetime import UTC, datetime
 from email import policy
@@ -18,6 +19,7 @@ from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.demo import samples
 from mailproxy_server.demo.inbox import Inbox, Received
 from mailproxy_server.settings import Settings
+from mailproxy_server.web import mailbox
 
 ACCOUNT = "demo"
 _PATIENCE = 30.0
@@ -27,7 +29,14 @@ _PATIENCE = 30.0
 async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None:
     """Show the demo, then keep the inbox open until the drain."""
     del database_url  # the demo is a user: it knows of the server what its address says
-    inbox = Inbox(*settings.demo_listen, on_message=_tell_received)
+    folder = locate(settings.data_dir) / mailbox.FOLDER
+
+    def caught(received: Received) -> None:
+        _tell_received(received)
+        with contextlib.suppress(OSError):  # a full disk: the page shows less
+            mailbox.keep(folder, received.mail_from, received.rcpt_to, received.octets)
+
+    inbox = Inbox(*settings.demo_listen, on_message=caught)
     await inbox.start()
     lifeline.ready()
     token_file = locate(settings.data_dir) / "token"
@@ -54,7 +63,8 @@ async def _show(settings: Settings, inbox: Inbox, token_file: Path) -> None:
                 for number, (what, message) in enumerate(samples.samples(datetime.now(UTC)), 1)
             )
         )
-    _say(_next_steps(target, token_file, len(inbox.messages)))
+    page = f" Look at them: http://{settings.http_listen}/" if settings.http_listen else ""
+    _say(_next_steps(target, token_file, len(inbox.messages), page))
 
 
 async def _submit(client: AsyncMailProxyClient, number: int, what: str, message: Message) -> None:
@@ -95,7 +105,7 @@ def _tell_received(received: Received) -> None:
     )
 
 
-def _next_steps(target: str, token_file: Path, caught: int) -> str:
+def _next_steps(target: str, token_file: Path, caught: int, page: str) -> str:
     data = '{"email": {"composed": {"from_address": {"address": "me@demo.test"}, "to": \
 [{"address": "you@demo.test"}], "subject": "hello", "text_body": "hi"}}}'
     exports = {"PATH": f"{Path(sys.executable).parent}:$PATH"}
@@ -105,7 +115,7 @@ def _next_steps(target: str, token_file: Path, caught: int) -> str:
         exports["MAILPROXY_TARGET"] = target
     where = "".join(f'  export {name}="{value}"\n' for name, value in exports.items())
     return f"""
-The inbox has caught {caught} messages. Try, in another terminal:
+The inbox has caught {caught} messages.{page} Try, in another terminal:
 
 {where}
   mailproxy send --from me@demo.test --to you@demo.test --subject hello --text hi --wait

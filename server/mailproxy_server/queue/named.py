@@ -18,3 +18,16 @@ async def tenants(pool: Pool, tenant_ids: Collection[UUID]) -> dict[UUID, str]:
             list(tenant_ids),
         )
     return {row[0]: row[1] for row in rows}
+
+
+async def all_tenants(pool: Pool) -> list[tuple[UUID, str]]:
+    """Read all tenants, `default` first, then by name; at most 1,000. No lock.
+
+    Raises `Unavailable` when the database is away.
+    """
+    async with borrowed(pool) as link:
+        rows = await link.fetch(
+            "SELECT tenant_id, name FROM mailproxy.tenants "
+            "ORDER BY name <> 'default', name LIMIT 1000"
+        )
+    return [(row[0], row[1]) for row in rows]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from mailproxy_server.mail.errors import MailProxyError
-from mailproxy_server.rpc.binding import Bound, gathering, streaming, unary
+from mailproxy_server.rpc.binding import Bound, Unary, gathering, streaming, unary
 from mailproxy_server.rpc.edge import Context, Edge
 from mailproxy_server.rpc.streams import Streams
 
@@ -30,6 +32,7 @@ class Registry(grpc.GenericRpcHandler):
     def __init__(self, edge: Edge):
         self.edge = edge
         self._handlers: dict[str, RpcHandler] = {}
+        self._unary: dict[str, tuple[type[Message], Unary]] = {}
         self._streams: dict[str, Streams] = {}
         self._calls = Streams(sys.maxsize)
 
@@ -60,11 +63,17 @@ class Registry(grpc.GenericRpcHandler):
                 one = grpc.unary_stream_rpc_method_handler(streaming(bound, answer))
             else:
                 one = grpc.unary_unary_rpc_method_handler(unary(bound, answer))
+                kind = GetMessageClass(method.input_type)
+                self._unary[f"{service.name}/{method.name}"] = (kind, answer)
             self._handlers[f"/{service.full_name}/{method.name}"] = one
 
     def add_foreign(self, path: str, handler: RpcHandler) -> None:
         """Register one RPC that passes no chain: health and reflection."""
         self._handlers[path] = handler
+
+    def unary(self, path: str) -> tuple[type[Message], Unary] | None:
+        """Give a unary method by "MessageService/GetMessage": its request's class, its servicer."""
+        return self._unary.get(path)
 
     async def foreign_stream(
         self, streams: Streams, answering: Coroutine[Any, Any, None], context: Context

@@ -48,8 +48,18 @@ class WatchingSettings(BaseSettings):
     log_addresses: bool = False
     """Whether addresses stand in logs as they are; else only their domains do."""
 
+    trace_url: str = ""
+    """Address of a trace in your tracing tool, with {trace_id} in it; the page links to it."""
+
     trace_sql: bool = False
     """Whether statements have spans too, while OTEL_* variables switch tracing on."""
+
+    @field_validator("trace_url")
+    @classmethod
+    def _is_trace_url(cls, value: str) -> str:
+        if value and not (value.startswith(("https://", "http://")) and "{trace_id}" in value):
+            raise ValueError("must be an http(s) address with {trace_id} in it")
+        return value
 
     @field_validator("http_token")
     @classmethod
