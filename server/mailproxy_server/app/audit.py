@@ -1,16 +1,12 @@
 """Auditing limits against the report log, on the database that a run uses or has used."""
 
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from mailproxy_server.app import place
-from mailproxy_server.app.database import running
-from mailproxy_server.app.datadir import DataDir, locate
-from mailproxy_server.app.embedded import Embedded
+from mailproxy_server.app.reading import connected
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.policy.sliding import Fullest, Sliding
 from mailproxy_server.policy.windows import Limit, Unit
@@ -55,7 +51,7 @@ async def limits(
     The limits are those that the account has now, or those given `instead`. Raises Refusal when
     there is no such account, or the database cannot be used.
     """
-    async with _connected(settings) as link:
+    async with connected(settings) as link:
         found = await audit.audited(link, tenant, account_id)
         if found is None:
             raise Refusal(f"the tenant {tenant!r} has no account {account_id!r}")
@@ -69,45 +65,3 @@ async def limits(
                 slide.add(mail.at, mail.recipients if by_recipients else mail.messages)
     findings = [Finding(limit, slide.fullest) for limit, slide in slides]
     return Audit(found.account_ids, findings, recipients, messages)
-
-
-@contextlib.asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    async with _database(settings) as url:
-        try:
-            link = await asyncpg.connect(url, timeout=10, server_settings={"timezone": "UTC"})
-            try:
-                yield link
-            finally:
-                await link.close()
-        except _FAULTS as error:
-            words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            raise Refusal(
-                f"the database cannot be read ({words}): check that it runs, that `mailproxy "
-                "migrate` was run on it, and MAILPROXY_DATABASE_URL"
-            ) from error
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
-    """Give the database's address; an embedded one is started if no other run has it up."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
-        return
-    data = DataDir.open(locate(settings.data_dir))
-    if url := await _running(data):
-        yield url
-        return
-    async with running(settings, data, (data.lock(settings.drain_seconds),)) as database:
-        yield database.url
-
-
-async def _running(data: DataDir) -> str | None:
-    embedded = Embedded(place.prepare(data.path))
-    try:
-        await (await asyncpg.connect(embedded.url, timeout=5)).close()
-    except _FAULTS:
-        return None
-    finally:
-        await embedded.stop()
-    return embedded.url

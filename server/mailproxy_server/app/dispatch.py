@@ -144,11 +144,9 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
     largest, every = settings.max_message_bytes, settings.outbox_poll_seconds
     mover = Mover(pool, largest, every, crier.moved, crier.bug)
-    ear = wake.Ear(
-        database_url,
-        {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint},
-    )
-    custodian = _custodian(settings, common, database_url)
+    direct = settings.direct_url(database_url)
+    hints = {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint}
+    ear, custodian = wake.Ear(direct, hints), _custodian(settings, common, direct)
     seen = [recording.write, looks.desk(desk)]
     return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
 

@@ -75,7 +75,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         parts = build(settings, common)
         await first_token.make(settings, parts.tenants)
         ear = wake.Ear(
-            database_url,
+            settings.direct_url(database_url),
             {
                 wake.REPORTS: parts.tail.hint,
                 wake.ACCOUNTS: parts.cache.changed,

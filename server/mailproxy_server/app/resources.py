@@ -34,6 +34,12 @@ COLD_CONNECTIONS = 2
 PATIENCE_SECONDS = 30.0
 """For a database that does not accept connections yet."""
 _PAUSE_SECONDS = 0.1
+_UNPREPARED = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: "",
+}
+"""SQLAlchemy's way through PgBouncer: statements without names, within their transaction."""
 
 log = structlog.get_logger()
 
@@ -64,6 +70,7 @@ async def opened(
         connect_args={
             "timeout": ACQUIRE_TIMEOUT,
             "command_timeout": settings.statement_timeout_seconds + 1,
+            **(_UNPREPARED if settings.database_direct_url else {}),
         },
     )
     pool = await _patiently(
@@ -71,6 +78,7 @@ async def opened(
             url,
             size=HOT_CONNECTIONS,
             statement_timeout=settings.statement_timeout_seconds,
+            pooled=settings.database_direct_url is not None,
             told=teller(tracer if settings.trace_sql else None),
         )
     )

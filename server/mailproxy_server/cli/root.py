@@ -6,6 +6,7 @@ from mailproxy_server.cli import (
     account,
     audit,
     demo,
+    diagnose,
     dkim,
     endpoint,
     message,
@@ -30,5 +31,5 @@ app = typer.Typer(
 serve.add_to(app)
 for group in (send, upload, reports, account, endpoint, dkim, message, queue, pausing):
     group.commands(app)
-for group in (trying, template, outbox, audit, demo):
+for group in (diagnose, trying, template, outbox, audit, demo):
     group.commands(app)

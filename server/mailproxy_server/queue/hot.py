@@ -60,9 +60,17 @@ Told = Callable[[str, float, BaseException | None], None]
 
 
 async def open_pool(
-    url: str, *, size: int, statement_timeout: float, told: Told | None = None
+    url: str,
+    *,
+    size: int,
+    statement_timeout: float,
+    told: Told | None = None,
+    pooled: bool = False,
 ) -> Pool:
     """Open a pool of at most `size` hot connections.
+
+    `pooled`: the way there leads through PgBouncer in transaction mode, which knows neither
+    prepared statements nor settings of a session; those are the role's then (docs/scale.md).
 
     A statement ends after `statement_timeout` seconds. Raises asyncpg's errors, or OSError,
     when the database cannot be reached.
@@ -77,7 +85,8 @@ async def open_pool(
         url,
         min_size=1,
         max_size=size,
-        server_settings=settings,
+        server_settings={"application_name": "mailproxy"} if pooled else settings,
+        statement_cache_size=0 if pooled else 100,
         command_timeout=statement_timeout + 1,
         timeout=ACQUIRE_TIMEOUT,
         reset=_keep,

@@ -6,7 +6,7 @@ at a time, and what comes meanwhile is gathered into the next one.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import asyncpg
 
@@ -60,7 +60,7 @@ class Ear:
     as after a reconnect.
     """
 
-    def __init__(self, url: str, callbacks: dict[str, Callable[[list[str]], None]]) -> None:
+    def __init__(self, url: str, callbacks: Mapping[str, Callable[[list[str]], None]]) -> None:
         self._url = url
         self._callbacks = callbacks
 

@@ -43,6 +43,10 @@ class Settings(ContentSettings, WatchingSettings):
     database_url: SecretStr | None = None
     """PostgreSQL 15 to 18, as postgresql://user:password@host/database. Unset: an embedded one."""
 
+    database_direct_url: SecretStr | None = None
+    """The same database without PgBouncer, where database_url leads through one in transaction
+    mode: for notifications and migrations. Set, it switches prepared statements off."""
+
     data_dir: Path | None = None
     """Folder of the embedded database, the token and the key. Unset: /var/lib/mailproxy as root,
     else $XDG_STATE_HOME/mailproxy or ~/.local/state/mailproxy."""
@@ -139,12 +143,17 @@ class Settings(ContentSettings, WatchingSettings):
     tls_key: Path | None = None
     """PEM file of the certificate's private key."""
 
+    def direct_url(self, url: str) -> str:
+        """Give the address of the database itself; `url` where it leads there already."""
+        direct = self.database_direct_url
+        return direct.get_secret_value() if direct else url
+
     @field_validator("log_format", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):

@@ -41,7 +41,7 @@ SENT = Counter(
 ERRORS = Counter(
     "gmp_errors_total",
     "Recipients who ended FAILED or EXPIRED: no further attempt is made. Worry above 5 % of what "
-    "is sent; `mailproxy list --state failed` names them.",
+    "is sent; `mailproxy message list --state failed` names them.",
     ACCOUNT, registry=OWN,
 )  # fmt: skip
 DEFERRED = Counter(

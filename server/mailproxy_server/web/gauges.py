@@ -110,7 +110,7 @@ def _accounts(reading: Reading) -> Iterator[Metric]:
     breaker = _family(
         "gmp_breaker_open",
         "1 when the account's relay does not work or takes no more for now. Worry whenever it is "
-        "1: `mailproxy account get` has the remedy.",
+        "1: `mailproxy account show` has the remedy.",
     )
     paused = _family(
         "gmp_account_paused",

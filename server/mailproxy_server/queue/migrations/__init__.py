@@ -8,6 +8,7 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -28,6 +29,13 @@ async def upgrade(url: str) -> None:
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+def newest() -> str:
+    """Give the revision that `upgrade` brings a database to."""
+    found = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    assert found is not None, "the history has one head"
+    return found
 
 
 def driver_url(url: str) -> str:
