@@ -45,7 +45,7 @@ def status(
                 each.account_id,
                 *map(str, (each.due, each.retrying, each.scheduled, each.held, each.sending)),
                 output.local_time(each.oldest_due_time),
-                _state(each.health),
+                state_of(each.health),
             )
             for each in found.accounts
         ),
@@ -85,7 +85,7 @@ def run_now(
         print(f"Made due: {made_due}")
 
 
-def _state(health: account_pb2.AccountHealth) -> str:
+def state_of(health: account_pb2.AccountHealth) -> str:
     """Give what keeps an account from sending, or slows it."""
     words = []
     if health.paused:
