@@ -37,14 +37,10 @@ async def test_a_terminal_shows_what_happens_until_it_is_ended(front: Front) -> 
         async def until(words: str) -> None:
             nonlocal seen
             async with asyncio.timeout(30):
-                while words not in re.sub(
-                    r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode("utf-8", "replace")
-                ):
+                while words not in _STEERING.sub("", seen.decode(errors="replace")):
                     await asyncio.sleep(0.05)
-                    try:
+                    with contextlib.suppress(BlockingIOError):
                         seen += os.read(ours, 1 << 16)
-                    except BlockingIOError:
-                        pass
 
         await until("Recent outcomes")
         await until("shop")
