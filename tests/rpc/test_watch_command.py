@@ -1,6 +1,7 @@
 """`mailproxy watch`: lanes, queue and outcomes as they change, on a real front."""
 
 import asyncio
+import contextlib
 import os
 import pty
 import re

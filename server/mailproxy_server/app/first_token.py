@@ -15,9 +15,6 @@ async def make(settings: Settings, tenants: Tenants) -> None:
     if given is not None:
         await tenants.bootstrap(given.get_secret_value())
         return
-    if settings.bootstrap_token_file is not None:
-        await tenants.bootstrap(settings.bootstrap_token_file.read_text().strip())
-        return
     token, data = new_token(), DataDir.open(locate(settings.data_dir))
     if await tenants.bootstrap(token, keep=lambda: data.write_token(token)):
         log.info(

@@ -81,6 +81,7 @@ class Supervisor:
             listens = stack.enter_context(self._ports())
             async with running(self._settings, self._data, self._held) as database:
                 environment = os.environ | listens | {f"{PREFIX}DATABASE_URL": database.url}
+                environment.pop(f"{PREFIX}DATABASE_URL_FILE", None)
                 if self._data:
                     environment[f"{PREFIX}DATA_DIR"] = str(self._data.path)
                 environment[METRICS] = stack.enter_context(

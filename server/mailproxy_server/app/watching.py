@@ -116,8 +116,6 @@ async def http(
 
 
 def _token(settings: Settings) -> str:
-    if settings.http_token_file is not None:
-        return settings.http_token_file.read_text().strip()
     return settings.http_token.get_secret_value() if settings.http_token else ""
 
 

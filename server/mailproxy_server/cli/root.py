@@ -9,6 +9,7 @@ from mailproxy_server.cli import (
     diagnose,
     dkim,
     endpoint,
+    health,
     live,
     message,
     outbox,
@@ -32,5 +33,5 @@ app = typer.Typer(
 serve.add_to(app)
 for group in (send, upload, reports, account, endpoint, dkim, message, queue, pausing):
     group.commands(app)
-for group in (diagnose, live, trying, template, outbox, audit, demo):
+for group in (diagnose, live, health, trying, template, outbox, audit, demo):
     group.commands(app)

@@ -80,12 +80,10 @@ async def _token(settings: Settings, token_file: Path) -> str:
     """Give the token; the front writes its file when it makes the first tenant."""
     if settings.bootstrap_token is not None:
         return settings.bootstrap_token.get_secret_value()
-    if settings.bootstrap_token_file is not None:
-        token_file = settings.bootstrap_token_file
     async with asyncio.timeout(_PATIENCE):
-        while not token_file.exists():
+        while not await asyncio.to_thread(token_file.exists):
             await asyncio.sleep(0.05)
-    return token_file.read_text().strip()
+    return (await asyncio.to_thread(token_file.read_text)).strip()
 
 
 def _describe(report: DeliveryReport) -> str:

@@ -10,12 +10,13 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from mailproxy_server.settings.content import ContentSettings
+from mailproxy_server.settings.filed import with_files
 from mailproxy_server.settings.listen import Address, Listen
 from mailproxy_server.settings.watching import WatchingSettings, check_token
 
@@ -46,6 +47,12 @@ class Settings(ContentSettings, WatchingSettings):
     database_direct_url: SecretStr | None = None
     """The same database without PgBouncer, where database_url leads through one in transaction
     mode: for notifications and migrations. Set, it switches prepared statements off."""
+
+    database_url_file: Path | None = None
+    """File that holds database_url, as a container's secret."""
+
+    database_direct_url_file: Path | None = None
+    """File that holds database_direct_url."""
 
     data_dir: Path | None = None
     """Folder of the embedded database, the token and the key. Unset: /var/lib/mailproxy as root,
@@ -121,6 +128,9 @@ class Settings(ContentSettings, WatchingSettings):
     """32 bytes in base64 that encrypt SMTP passwords at rest. Unset: `secret.key` in the data
     directory, made at the first start."""
 
+    secret_key_file: Path | None = None
+    """File that holds secret_key."""
+
     bootstrap_token: SecretStr | None = None
     """Token of the first tenant, 16 to 512 printable characters, in an empty database. Unset: a
     random one, written to `token` in the data directory."""
@@ -147,6 +157,11 @@ class Settings(ContentSettings, WatchingSettings):
         """Give the address of the database itself; `url` where it leads there already."""
         direct = self.database_direct_url
         return direct.get_secret_value() if direct else url
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_files(cls, given: Any) -> Any:
+        return with_files(given) if isinstance(given, dict) else given
 
     @field_validator("log_format", "log_level", mode="before")
     @classmethod
@@ -196,10 +211,6 @@ def load() -> Settings:
         raise SettingsError(
             f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY belong together: set both or neither"
         )
-    for name in ("bootstrap_token", "http_token"):
-        if getattr(settings, name) and getattr(settings, f"{name}_file"):
-            variable = PREFIX + name.upper()
-            raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one")
     return settings
 
 
@@ -218,5 +229,6 @@ def _line(error: ValidationError) -> str:
     parts = []
     for fault in error.errors(include_url=False, include_input=False):
         words = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        parts.append(f"{PREFIX}{str(fault['loc'][0]).upper()} {words}")
+        of = [f"{PREFIX}{str(name).upper()}" for name in fault["loc"][:1]]
+        parts.append(" ".join([*of, words]))
     return "; ".join(parts)
