@@ -5,7 +5,8 @@ Each stands in its page between two comments that name it. `python -m tools.page
 tests/unit/test_docs.py fails when one is stale.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,7 +14,11 @@ from mailproxy_server.mail.delivery import TRANSITIONS, State
 from mailproxy_server.mail.transcript import FaultKind, Stage
 from mailproxy_server.policy.judgement import NO_CODE, Judgement, Kind, Rule, Scope
 from mailproxy_server.policy.rules import FAULTS, LOST, RULES
+from mailproxy_server.queue.gauges import Hygiene, Reading
 from mailproxy_server.settings import PREFIX, Settings
+from mailproxy_server.telemetry import meters
+from mailproxy_server.web.gauges import families
+from prometheus_client.metrics import MetricWrapperBase
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
@@ -112,7 +117,27 @@ def fault(what: str, means: Judgement, why: str) -> str:
     return f"| {what} | {action} | {means.scope} | {reason} | {why} |"
 
 
+def metrics() -> Iterator[str]:
+    """Give the table of all metrics: those of processes, then those of the database."""
+    yield "| metric | labels | what it says, and when to worry |"
+    yield "|---|---|---|"
+    for own in meters.OWN._collector_to_names:
+        assert isinstance(own, MetricWrapperBase)
+        name = own._name + ("_total" if own._type == "counter" else "")
+        yield metric(name, str(own._type), own._labelnames, own._documentation)
+    nothing = Hygiene({}, 0.0, 0, 0, 0)
+    for one in families(Reading(datetime.now(UTC), [], [], nothing)):
+        yield metric(one.name, one.type, one._labelnames, one.documentation)
+
+
+def metric(name: str, kind: str, labels: Iterable[str], words: str) -> str:
+    """Give a row of the table of metrics."""
+    listed = ", ".join(f"`{each}`" for each in labels)
+    return f"| `{name}` ({kind}) | {listed} | {words} |"
+
+
 PARTS = {
+    "metrics": ("docs/watching.md", metrics),
     "settings": ("docs/operating.md", settings),
     "states": ("docs/states.md", states),
     "replies": ("docs/policy.md", replies),

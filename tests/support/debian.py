@@ -15,6 +15,7 @@ _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 _SIGNS = {
     "chromium": "chromium",
     "faketime": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "docker-compose": "docker-compose",
     "exim4-daemon-light": "/opt/exim4/usr/sbin/exim4",
     "nodejs": "node",
     "npm": "npm",
@@ -22,6 +23,7 @@ _SIGNS = {
     "postfix": "smtp-sink",
     "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
     "prometheus": "promtool",
+    "systemd": "systemd-analyze",
 }
 """A program by which each package is known to be there. Exim's conflicts with Postfix's, so it is
 unpacked: .ci/run shows how."""

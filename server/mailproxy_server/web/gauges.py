@@ -54,19 +54,24 @@ class Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Give the metrics of the last reading."""
-        up = GaugeMetricFamily(
-            "gmp_database_up",
-            "Whether this replica could read the database when it was scraped. Worry when it is 0: "
-            "nothing is taken in.",
-        )
-        up.add_metric((), float(self._reading is not None))
-        yield up
-        if self._reading is not None:
-            for part in (_queue, _accounts, _hygiene):
-                yield from part(self._reading)
+        return families(self._reading)
 
 
-def _queue(reading: Reading) -> Iterator[Metric]:
+def families(reading: Reading | None) -> Iterator[GaugeMetricFamily]:
+    """Give the metrics of a reading; None when there could be none."""
+    up = GaugeMetricFamily(
+        "gmp_database_up",
+        "Whether this replica could read the database when it was scraped. Worry when it is 0: "
+        "nothing is taken in.",
+    )
+    up.add_metric((), float(reading is not None))
+    yield up
+    if reading is not None:
+        for part in (_queue, _accounts, _hygiene):
+            yield from part(reading)
+
+
+def _queue(reading: Reading) -> Iterator[GaugeMetricFamily]:
     pending = _family(
         "gmp_pending_messages",
         "Messages that are to do, counted once for each recipient: due, scheduled, waiting for a "
@@ -106,7 +111,7 @@ _DEPTHS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
 )
 
 
-def _accounts(reading: Reading) -> Iterator[Metric]:
+def _accounts(reading: Reading) -> Iterator[GaugeMetricFamily]:
     breaker = _family(
         "gmp_breaker_open",
         "1 when the account's relay does not work or takes no more for now. Worry whenever it is "
@@ -136,7 +141,7 @@ def _accounts(reading: Reading) -> Iterator[Metric]:
     yield from (breaker, paused, limit, room)
 
 
-def _hygiene(reading: Reading) -> Iterator[Metric]:
+def _hygiene(reading: Reading) -> Iterator[GaugeMetricFamily]:
     hygiene = reading.hygiene
     dead = GaugeMetricFamily(
         "gmp_table_dead_tuples",
