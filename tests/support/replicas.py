@@ -34,10 +34,12 @@ async def replica(
     *arguments: str,
     settings: Mapping[str, float | str] | None = None,
     program: Sequence[str] = REAL,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Run]:
-    """Run one until the block ends; settings by their names, as {"lease_seconds": 2}."""
+    """Run one until the block ends; settings by their names, as {"lease_seconds": 2}, other
+    variables as they are."""
     named = {f"MAILPROXY_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    environment = environment_of(database_url) | named
+    environment = environment_of(database_url) | named | dict(variables or {})
     data_dir = folder / f"replica-{secrets.token_hex(3)}"
     with ended_after(data_dir):
         run = Run(data_dir, *arguments, environment=environment, program=program)
