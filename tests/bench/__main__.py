@@ -10,8 +10,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import composing, isolation, latency, pairs, retention, scale, throughput
+from tests.bench import (
+    composing,
+    isolation,
+    latency,
+    pairs,
+    retention,
+    scale,
+    throughput,
+    writes,
+)  # fmt: skip
 from tests.bench.processes import BenchError
+from tests.bench.traced import tracing
 
 
 def arguments() -> argparse.Namespace:
@@ -19,12 +29,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "what",
-        choices=("throughput", "latency", "isolation", "retention", "scale", "compose"),
+        choices=("throughput", "latency", "isolation", "retention", "scale", "compose", "writes"),
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file, - for stdout")
     parser.add_argument("--messages", type=int, default=5_000)
     parser.add_argument("--long", type=int, default=60_000, help="messages in one go; 0: none")
     parser.add_argument("--base", help="measure beside this commit instead of beside Postfix")
+    parser.add_argument(
+        "--trace", type=float, metavar="SHARE",
+        help="with --base: have this side trace this share of the calls, as 0.01, and be scraped",
+    )  # fmt: skip
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side, with --base")
     return parser.parse_args()
 
@@ -47,12 +61,17 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, object]:
         return retention.measure()
     if options.what == "scale":
         return scale.measure(scratch)
+    if options.what == "writes":
+        return writes.measure(scratch)
     if options.what == "isolation":
         return isolation.measure(python, scratch)
     if options.what == "latency":
         return latency.measure(python, scratch)
     if options.base:
-        return pairs.measure(python, scratch, options.base, options.pairs, options.messages)
+        with tracing(options.trace) as variables:
+            return pairs.measure(
+                python, scratch, options.base, options.pairs, options.messages, variables
+            )
     return throughput.measure(python, scratch, options.messages, options.long)
 
 

@@ -7,7 +7,7 @@ with the order turned each time, so that what the machine does meanwhile meets b
 import contextlib
 import statistics
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.bench.processes import BenchError, clean_environment
@@ -38,9 +38,17 @@ def other_checkout(commit: str, folder: Path) -> Iterator[Path]:
 
 
 def measure(
-    python: Path, scratch: Path, commit: str, count: int, messages: int
+    python: Path,
+    scratch: Path,
+    commit: str,
+    count: int,
+    messages: int,
+    variables: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """Run the pairs, print the ratios, and give them for programs: ours to the other's."""
+    """Run the pairs, print the ratios, and give them for programs: ours to the other's.
+
+    `variables` are of our side's environment alone.
+    """
     ratios: dict[str, dict[str, float]] = {}
     every: list[Run] = []
     with other_checkout(commit, scratch / "base") as other:
@@ -53,6 +61,7 @@ def measure(
                     kind,
                     messages,
                     turn,
+                    variables,
                 )
                 for turn in range(count)
             ]
@@ -68,13 +77,19 @@ def measure(
 
 
 def pair(
-    python: Path, other: Path, folder: Path, kind: str, messages: int, turn: int
+    python: Path,
+    other: Path,
+    folder: Path,
+    kind: str,
+    messages: int,
+    turn: int,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[Run, Run]:
     """Measure both sides once, ours first in even turns; gives ours and the other."""
-    sides = [(python, folder / "ours"), (other, folder / "base")]
+    sides = [(python, folder / "ours", variables), (other, folder / "base", None)]
     if turn % 2:
         sides.reverse()
-    runs = [run_proxy(each, at, kind, messages) for each, at in sides]
+    runs = [run_proxy(each, at, kind, messages, its) for each, at, its in sides]
     if turn % 2:
         runs.reverse()
     ours, base = runs

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -85,9 +86,16 @@ class Callers:
         self._program.stop()
 
 
-def run_proxy(python: Path, folder: Path, kind: str, messages: int) -> Run:
-    """Measure the proxy: `kind` is how and what is submitted, as "unary raw"."""
-    with Sink() as sink, Proxy(python, folder) as proxy:
+def run_proxy(
+    python: Path,
+    folder: Path,
+    kind: str,
+    messages: int,
+    variables: Mapping[str, str] | None = None,
+) -> Run:
+    """Measure the proxy: `kind` is how and what is submitted, as "unary raw"; `variables` are of
+    its environment."""
+    with Sink() as sink, Proxy(python, folder, **(variables or {})) as proxy:
         callers = Callers(python, proxy, sink.port, kind, folder / "callers.log")
 
         def groups() -> Groups:
