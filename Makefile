@@ -14,7 +14,7 @@ PIP = $(1)/bin/python -m pip install -qq --disable-pip-version-check
 BUF = .venv/bin/buf
 BENCH = .venv/bin/python -m tests.bench
 
-.PHONY: help run test check fmt proto bench bench-latency chaos lock clean setup setup-dev
+.PHONY: help run test check fmt proto bench bench-latency pictures chaos lock clean setup setup-dev
 .PHONY: check-format check-lint check-types check-floors check-house check-contract check-stubs check-units
 
 help: ## Say what can be made
@@ -49,6 +49,9 @@ bench: .venv/dev.stamp ## Measure throughput beside Postfix (BASE=commit: beside
 
 bench-latency: .venv/dev.stamp ## Measure what a caller waits for with a slow relay, beside smtplib (JSON=file)
 	$(BENCH) latency $(if $(JSON),--json $(JSON)) $(ARGS)
+
+pictures: .venv/dev.stamp ## Take the documentation's pictures of the page anew (needs Debian's chromium)
+	PICTURES=docs .venv/bin/pytest -q tests/web/test_pictures.py
 
 chaos: .venv/dev.stamp ## Kill and cut things at random for MINUTES=10 (SEED=n repeats a run)
 	.venv/bin/python -m tests.behaviour.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
