@@ -5,17 +5,17 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from mailproxy import AsyncMailProxyClient, Message
 from mailproxy.v1.delivery_pb2 import FailureReason, ReportEvent
 
+from tests.support.bare import Bare
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.replicas import client_of, environment_of, replica
-from tests.support.serving import REAL, Run, ended_after
 from tests.support.sinkhole import HOLD, ORDINARY, Sinkhole
 from tests.support.telling import tell
 
@@ -33,6 +33,7 @@ class Place:
     client: AsyncMailProxyClient
     sinkhole: Sinkhole
     ledger: Ledger
+    run: Bare = field(init=False)
 
     async def submit(self, count: int, *, at_most_once: bool) -> None:
         letters = [
@@ -50,17 +51,11 @@ class Place:
 
     async def start(self) -> None:
         """Start the dispatcher, without a supervisor's patience with what dies often."""
-        self.run = Run(
-            self.folder / "dispatcher",
-            "--fronts",
-            "0",
-            environment=self.environment,
-            program=REAL,
-        )
+        self.run = Bare("dispatcher", self.environment, self.folder / "dispatcher.log")
         await asyncio.to_thread(self.run.ready)
 
     async def strike(self) -> None:
-        """kill -9 the dispatcher and its supervisor, and start others."""
+        """kill -9 the dispatcher, and start another."""
         await asyncio.to_thread(self.run.kill)
         await self.start()
 
@@ -88,10 +83,12 @@ async def place(folder: Path, database_url: str) -> AsyncIterator[Place]:
         following = asyncio.create_task(follow())
         environment = environment_of(database_url) | {"MAILPROXY_LEASE_SECONDS": "2"}
         here = Place(folder, environment, client, sinkhole, ledger)
-        with ended_after(folder / "dispatcher"):
-            await here.start()
+        await here.start()
+        try:
             yield here
             await asyncio.to_thread(here.run.stop)
+        finally:
+            here.run.kill()
         following.cancel()
         await asyncio.wait([following])
 
