@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.between import between
 from tests.support.watched import Watched, watched_on
 
 TOKEN = "an-operators-token"
@@ -69,6 +70,14 @@ async def test_the_token_can_come_from_a_file(database_url: str, tmp_path: Path)
     async with watched_on(database_url, http_token_file=file) as watched:
         assert await watched.status("/metrics") == 401
         assert await watched.status("/metrics", headers=BEARER) == 200
+
+
+async def test_a_database_that_is_away_is_said(database_url: str) -> None:
+    async with between(database_url) as way, watched_on(database_url, way.url) as one:
+        await way.cut()
+        async with one.http.get(one.url + "/api/about") as answer:
+            assert (answer.status, "database does not answer" in await answer.text()) == (503, True)
+        assert await one.status("/healthz") == 200
 
 
 async def test_raw_requests_without_a_host_are_refused(watched: Watched) -> None:

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from mailproxy_server.mail.errors import Unavailable
+
 COOKIE = "mailproxy"
 SESSION_SECONDS = 12 * 3600
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -57,6 +59,8 @@ class Guard:
         except web.HTTPException as refusal:
             refusal.headers.update(_HEADERS)
             raise
+        except Unavailable as error:
+            response = web.Response(status=503, text=error.message + "\n")
         if not response.prepared:
             for name, value in _HEADERS.items():
                 response.headers.setdefault(name, value)
