@@ -25,7 +25,7 @@ async def browsing() -> AsyncIterator[Browser]:
     """Run a browser for the length of the block."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=require("chromium"), args=["--no-sandbox"]
+            executable_path=require("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         try:
             yield browser
