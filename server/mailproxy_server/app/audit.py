@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
 from mailproxy_server.app.reading import connected
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.policy.sliding import Fullest, Sliding
 from mailproxy_server.policy.windows import Limit, Unit
 from mailproxy_server.queue import audit
 from mailproxy_server.settings import Settings
-
-_FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True)

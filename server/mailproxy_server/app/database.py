@@ -13,11 +13,12 @@ from mailproxy_server.app import place
 from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
+from mailproxy_server.queue.hot import GONE
 from mailproxy_server.settings import Settings
 
 _LONGEST_PAUSE = 10.0  # seconds between attempts to bring PostgreSQL back
 _OLDEST = 150000  # PostgreSQL 15, as it numbers itself
-_FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAULTS = (asyncpg.PostgresError, *GONE)
 
 log = structlog.get_logger()
 

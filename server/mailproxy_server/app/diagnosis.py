@@ -17,12 +17,13 @@ from mailproxy_server.app.findings import Finding, fault, well
 from mailproxy_server.app.reading import database
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import checkup, migrations
+from mailproxy_server.queue.hot import GONE
 from mailproxy_server.settings import Settings
 
 OLD_SECONDS = 300.0
 """From when on a transaction, or due mail, is old."""
 _PATIENCE = timedelta(seconds=3)
-_FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAULTS = (asyncpg.PostgresError, *GONE)
 
 
 async def examine(settings: Settings, old_seconds: float = OLD_SECONDS) -> AsyncIterator[Finding]:

@@ -43,7 +43,13 @@ TUNING: Mapping[str, str] = {
 _LONGEST_START = 600.0  # seconds; a recovery after a crash is part of it
 _LONGEST_LOG = 8 * 1024 * 1024  # bytes, after which the log is begun anew at a start
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-_NOT_YET = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_NOT_YET = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+)
 
 
 class Embedded:
@@ -167,17 +173,13 @@ class Embedded:
         while self._watcher.returncode is None:
             try:
                 connection = await asyncpg.connect(self.url_of("postgres"), timeout=5)
-            except _NOT_YET:
+                try:
+                    await _make_database(connection)
+                finally:
+                    await connection.close(timeout=5)
+            except _NOT_YET:  # also where it was killed the moment that it answered
                 await asyncio.sleep(0.02)
                 continue
-            try:
-                known = await connection.fetchval(
-                    "SELECT 1 FROM pg_database WHERE datname = $1", DATABASE
-                )
-                if not known:
-                    await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-            finally:
-                await connection.close()
             return True
         return False
 
@@ -198,3 +200,10 @@ def _tail(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         return file.read().decode(errors="replace")
+
+
+async def _make_database(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE)
+    if not known:
+        with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+            await connection.execute(f'CREATE DATABASE "{DATABASE}"')

@@ -10,9 +10,10 @@ from mailproxy_server.app.database import running
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
+from mailproxy_server.queue.hot import GONE
 from mailproxy_server.settings import Settings
 
-_FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAULTS = (asyncpg.PostgresError, *GONE)
 
 
 @contextlib.asynccontextmanager
