@@ -1,8 +1,5 @@
-"""Secrets in every field that may hold one, then every way to fail: none is ever seen.
-
-Looked at are the processes' output, spans, metrics, the page, reports, errors, `diagnose`, and
-every table of the database.
-"""
+"""Secrets in every field that may hold one, then every way to fail: none is ever seen, in output,
+spans, metrics, the page, reports, errors, `diagnose`, and every table of the database."""
 
 import asyncio
 import base64
@@ -118,8 +115,7 @@ async def test_no_secret_is_ever_seen(database_url: str, tmp_path: Path) -> None
             lambda: any(span.kind == "CONSUMER" for span in here.collector.spans), "spans"
         )
         here.hear(here.collector.octets.decode("latin-1"))
-        reports = here.client.delivery_reports(follow=False)
-        async for report in reports:
+        async for report in here.client.delivery_reports(follow=False):
             here.hear(report)
         tables = await everything_in(here.url)
         spoken = "".join(here.said) + here.run.out + here.run.err

@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from mailproxy_server.rpc.call import Call
-from mailproxy_server.rpc.tracing import Sizes
+from mailproxy_server.rpc.tracing import Context, Sizes, traceparent
 
 from tests.support.edge import AUTH, accept, calling, follow, raw_submit, refused, serving, until
 
@@ -114,8 +114,8 @@ async def test_the_tracer_is_told_of_each_call_and_its_code() -> None:
     told: list[tuple[str, grpc.StatusCode, int]] = []
 
     class Told:
-        def start(self, service: str, method: str, traceparent: str) -> str:
-            return f"{service}/{method} {traceparent}"
+        def start(self, service: str, method: str, context: Context) -> str:
+            return f"{service}/{method} {traceparent(context)}"
 
         def finish(self, started: str, code: grpc.StatusCode, sizes: Sizes) -> None:
             told.append((started, code, sizes.received))

@@ -99,7 +99,8 @@ async def _serve(
 ) -> None:
     """Be ready, and watched, until the drain; then drain."""
     tail, registry = parts.tail, parts.registry
-    seen = [looks.streams(registry), looks.report_lags(tail, watching.names(pool))]
+    lags = looks.report_lags(tail, watching.names(pool))
+    seen = [parts.metering.write, looks.streams(registry), lags]
 
     def routes(guard: Guard) -> list[AbstractRouteDef]:
         return page.routes(settings, guard, pool, tail, registry)
@@ -124,6 +125,7 @@ class Parts:
     kitchen: Kitchen
     tail: Tail
     intake: Intake
+    metering: Metering
 
 
 def build(settings: Settings, common: Resources) -> Parts:
@@ -132,7 +134,8 @@ def build(settings: Settings, common: Resources) -> Parts:
     accounts, tenants = Accounts(common.engine, common.vault), Tenants(common.engine)
     cache, tail, intake = AccountCache(accounts), Tail(pool), Intake(pool)
     bell, depth = wake.Bell(pool), Depth(pool, settings.queue_depth)
-    edge = _edge(settings, tenants, common.tracer)
+    metering = Metering()
+    edge = _edge(settings, tenants, _tracers(metering, common.tracer))
     uploads = _uploads(settings, pool)
     templates, kitchen = Templates(common.engine), Kitchen()
     shelf = TemplateCache(templates)
@@ -159,7 +162,7 @@ def build(settings: Settings, common: Resources) -> Parts:
         ),
     ):
         registry.add(module.DESCRIPTOR.services_by_name[name], servicer, strict=strict)
-    return Parts(registry, tenants, cache, shelf, kitchen, tail, intake)
+    return Parts(registry, tenants, cache, shelf, kitchen, tail, intake, metering)
 
 
 def _uploads(settings: Settings, pool: HotPool) -> Uploads:
@@ -201,23 +204,23 @@ def _verifier(accounts: Accounts, settings: Settings) -> Verify:
     return verify
 
 
-def _tracers(tracer: "Tracer | None") -> CallTracer:
+def _tracers(metering: Metering, tracer: "Tracer | None") -> CallTracer:
     """Give who is told of calls: what counts them and, while tracing is on, what makes spans."""
     if tracer is None:
-        return Metering()
+        return metering
     from mailproxy_server.rpc.spans import CallSpans
 
-    return Tracers(Metering(), CallSpans(tracer))
+    return Tracers(metering, CallSpans(tracer))
 
 
-def _edge(settings: Settings, tenants: Tenants, tracer: "Tracer | None") -> Edge:
+def _edge(settings: Settings, tenants: Tenants, tracer: CallTracer) -> Edge:
     return Edge(
         tenants.authenticate,
         Faults(_bug),
         Budget(settings.inflight_bytes),
         max_request_bytes=settings.max_message_bytes,
         max_streams=settings.max_streams,
-        tracer=_tracers(tracer),
+        tracer=tracer,
     )
 
 

@@ -19,6 +19,7 @@ from mailproxy_server.queue.statements import OTHER, name_of
 from mailproxy_server.settings import Settings
 from mailproxy_server.telemetry import meters
 from mailproxy_server.telemetry.names import TenantNames
+from mailproxy_server.telemetry.pending import Pending
 from mailproxy_server.telemetry.pulse import Look, Pulse
 from mailproxy_server.telemetry.tracing import TracingError, begin
 from mailproxy_server.web.gauges import Gauges
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 _STATEMENTS = {
-    name: (meters.STATEMENT.labels(name), meters.STATEMENT_ERRORS.labels(name))
+    name: (Pending(meters.STATEMENT.labels(name)), meters.STATEMENT_ERRORS.labels(name))
     for name in ("claim", "settle", "intake", "reserve", OTHER)
 }
 
@@ -84,7 +85,11 @@ async def watched(role: str, pool: Pool, looks: Sequence[Look]) -> AsyncIterator
         idle.set(resting)
         busy.set(pool.get_size() - resting)
 
-    pulse = Pulse(role, [look_at_pool, *looks])
+    async def write_statements() -> None:
+        for took, _ in _STATEMENTS.values():
+            took.write()
+
+    pulse = Pulse(role, [look_at_pool, write_statements, *looks])
     beating = asyncio.create_task(pulse.run(), name="pulse")
     try:
         yield

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.dispatcher.sending import Sent
 from mailproxy_server.mail.delivery import Event, Outcome, Priority, Reason
-from mailproxy_server.mail.transcript import Reply, Transcript
+from mailproxy_server.mail.transcript import Reply, Stage, Transcript
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Origin
 from mailproxy_server.queue.settle import Settlement
 from mailproxy_server.telemetry import meters
 from mailproxy_server.telemetry.activity import Activity
+from mailproxy_server.telemetry.pending import Pending
 from mailproxy_server.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _METERS = {
     Event.EXPIRED: meters.ERRORS,
     Event.DEFERRED: meters.DEFERRED,
 }
-_WAITS = {each: meters.SUBMIT_TO_SENT.labels(each.name.lower()) for each in Priority}
-_TRIES = {each: meters.ATTEMPT.labels(each) for each in ("sent", "deferred", "failed")}
 
 
 class Recording:
@@ -44,8 +43,14 @@ class Recording:
         self._spans = spans
         self._activity = activity
         self._tally = tally
-        self._replies: Counter[tuple[str, str]] = Counter()
+        self._replies: Counter[tuple[int, Stage]] = Counter()
         self._seen: set[Key] = set()
+        self._waits = {
+            int(each): Pending(meters.SUBMIT_TO_SENT.labels(each.name.lower())) for each in Priority
+        }
+        self._tries = {
+            each: Pending(meters.ATTEMPT.labels(each)) for each in ("sent", "deferred", "failed")
+        }
 
     def attempted(self, sent: Sent) -> None:
         """Something came of a parcel."""
@@ -54,7 +59,7 @@ class Recording:
             return
         if exchanges := attempt.transcript.exchanges:
             self._count(attempt.transcript)
-            _TRIES[_result(sent)].observe(exchanges[-1].elapsed_ms / 1000)
+            self._tries[_result(sent)].observe(exchanges[-1].elapsed_ms / 1000)
         if self._spans is not None:
             self._spans.attempted(attempt, sent)
         if self._activity is not None:
@@ -84,7 +89,7 @@ class Recording:
                 self._tell(self._activity, claimed, outcome, origin)
             if outcome.event is Event.SENT and origin is not None:
                 waited = (now - origin.since).total_seconds()
-                _WAITS[Priority(claimed.priority)].observe(max(waited, 0.0))
+                self._waits[claimed.priority].observe(max(waited, 0.0))
 
     def rescued(self, batch: Sequence[Settlement]) -> None:
         """Attempts were cut off by the death of their dispatcher."""
@@ -94,8 +99,10 @@ class Recording:
     async def write(self) -> None:
         """Publish what was counted."""
         replies, self._replies = self._replies, Counter()
-        for labels, count in replies.items():
-            meters.REPLIES.labels(*labels).inc(count)
+        for (code, stage), count in replies.items():
+            meters.REPLIES.labels(f"{code}xx" if code else "fault", stage.value).inc(count)
+        for pending in (*self._waits.values(), *self._tries.values()):
+            pending.write()
         await self._tally.write()
 
     def _tell(
@@ -114,8 +121,8 @@ class Recording:
     def _count(self, transcript: Transcript) -> None:
         for exchange in transcript.exchanges:
             answer = exchange.answer
-            kind = f"{answer.code // 100}xx" if isinstance(answer, Reply) else "fault"
-            self._replies[kind, exchange.stage.value] += 1
+            code = answer.code // 100 if isinstance(answer, Reply) else 0
+            self._replies[code, exchange.stage] += 1
 
 
 def _result(sent: Sent) -> str:

@@ -16,6 +16,7 @@ from mailproxy_server.mail.transcript import Exchange, Reply
 from mailproxy_server.queue.contents import Origin
 from mailproxy_server.queue.settle import Settlement
 from mailproxy_server.telemetry.context import links_to, parent_of
+from mailproxy_server.telemetry.tracing import by_parent, sampled
 
 
 class AttemptSpans:
@@ -23,9 +24,12 @@ class AttemptSpans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+        self._by_parent = by_parent(tracer)
 
     def attempted(self, attempt: Attempt, sent: Sent) -> None:
         """An attempt is over."""
+        if self._by_parent and not sampled(attempt.content.traceparent):
+            return
         first = attempt.rows[0]
         span = self._consumer(
             attempt.content.origin, attempt.account.account_id, str(first.message_id), attempt.began

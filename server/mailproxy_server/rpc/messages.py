@@ -173,9 +173,13 @@ class Messages:
             return Submitted()
         await self.depth.admit(call.tenant_id, len(message.recipients))
         (message,), spans = self.producing.begin([message], call.traceparent)
-        (answer,) = await self.intake.submit_all([message])
-        self.producing.end(spans, [answer])
-        return await self._answer(message, answer)
+        try:
+            taken = await self.intake.submit(message)
+        except BaseException as error:
+            self.producing.end(spans, [error])
+            raise
+        self.producing.end(spans, [taken])
+        return await self._answer(message, taken)
 
     async def _answer(self, message: NewMessage, taken: Taken | BaseException) -> Submitted:
         if isinstance(taken, BaseException):

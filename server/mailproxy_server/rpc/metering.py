@@ -1,59 +1,69 @@
-"""Counts and times every call, by the names of gRFC A66."""
+"""Counts and times every call, by the names of gRFC A66. `write` publishes, once a second."""
 
 import time
-from dataclasses import dataclass
 
 import grpc
-from prometheus_client import Counter, Histogram
 
-from mailproxy_server.rpc.tracing import Sizes
+from mailproxy_server.rpc.tracing import Context, Sizes
 from mailproxy_server.telemetry import meters
+from mailproxy_server.telemetry.pending import Pending
+from mailproxy_server.telemetry.tally import Rising
+
+Metered = tuple["_Method", float]
+"""A call that began, and when."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metered:
-    """A call that began."""
+class _Method:
+    """One RPC: how many calls began, and those that ended by their status."""
 
-    method: str
-    began: float
+    __slots__ = ("ended", "name", "rising", "started")
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = 0
+        self.rising = Rising(meters.CALLS_STARTED.labels(name))
+        self.ended: dict[grpc.StatusCode, tuple[Pending, Pending, Pending]] = {}
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """What is written when calls of one method end with one status."""
-
-    took: Histogram
-    received: Histogram
-    sent: Histogram
+    def end(self, code: grpc.StatusCode) -> tuple[Pending, Pending, Pending]:
+        """Give what is noted of calls that end with this status: time, and octets both ways."""
+        found = self.ended.get(code)
+        if found is None:
+            labels = (self.name, code.name)
+            found = self.ended[code] = (
+                Pending(meters.CALLS.labels(*labels)),
+                Pending(meters.CALLS_RECEIVED.labels(*labels)),
+                Pending(meters.CALLS_SENT.labels(*labels)),
+            )
+        return found
 
 
 class Metering:
     """A `Tracer` that keeps numbers only. Methods are those of the contract: labels stay few."""
 
     def __init__(self) -> None:
-        self._started: dict[str, Counter] = {}
-        self._ended: dict[tuple[str, grpc.StatusCode], _Ended] = {}
+        self._methods: dict[tuple[str, str], _Method] = {}
 
-    def start(self, service: str, method: str, traceparent: str) -> Metered:
+    def start(self, service: str, method: str, context: Context) -> Metered:
         """Count a call that begins."""
-        del traceparent
-        name = f"{service}/{method}"
-        started = self._started.get(name)
-        if started is None:
-            started = self._started[name] = meters.CALLS_STARTED.labels(name)
-        started.inc()
-        return Metered(name, time.perf_counter())
+        del context
+        one = self._methods.get((service, method))
+        if one is None:
+            one = self._methods[service, method] = _Method(f"{service}/{method}")
+        one.started += 1
+        return one, time.perf_counter()
 
     def finish(self, started: Metered, code: grpc.StatusCode, sizes: Sizes) -> None:
         """Count a call that ended."""
-        ended = self._ended.get((started.method, code))
-        if ended is None:
-            labels = (started.method, code.name)
-            ended = self._ended[started.method, code] = _Ended(
-                meters.CALLS.labels(*labels),
-                meters.CALLS_RECEIVED.labels(*labels),
-                meters.CALLS_SENT.labels(*labels),
-            )
-        ended.took.observe(time.perf_counter() - started.began)
-        ended.received.observe(sizes.received)
-        ended.sent.observe(sizes.sent)
+        method, began = started
+        took, received, sent = method.end(code)
+        took.observe(time.perf_counter() - began)
+        received.observe(sizes.received)
+        sent.observe(sizes.sent)
+
+    async def write(self) -> None:
+        """Publish what was counted."""
+        for method in self._methods.values():
+            method.rising.reach(method.started)
+            for ended in method.ended.values():
+                for each in ended:
+                    each.write()

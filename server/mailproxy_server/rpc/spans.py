@@ -12,7 +12,7 @@ import grpc
 from opentelemetry import context as current
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
-from mailproxy_server.rpc.tracing import Sizes
+from mailproxy_server.rpc.tracing import Context, Sizes, traceparent
 from mailproxy_server.telemetry.context import parent_of
 
 _FAULTS = frozenset(
@@ -41,10 +41,10 @@ class CallSpans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def start(self, service: str, method: str, traceparent: str) -> Spanned:
+    def start(self, service: str, method: str, context: Context) -> Spanned:
         """Begin a span, of the caller's trace where it named one."""
         name = f"{service}/{method}"
-        parent = parent_of(traceparent)
+        parent = parent_of(traceparent(context))
         span = self._tracer.start_span(
             name,
             parent,

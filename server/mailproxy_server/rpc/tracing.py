@@ -28,10 +28,10 @@ Sized = Callable[[Any, Context, Sizes], Awaitable[Any]]
 class Tracer(Protocol):
     """Told of each call of a service when it begins and when its status is known."""
 
-    def start(self, service: str, method: str, traceparent: str) -> Any:
+    def start(self, service: str, method: str, context: Context) -> Any:
         """A call of `method` of `service` ("mailproxy.v1.MessageService") began.
 
-        `traceparent` is "" when the caller sent none. What is returned goes to `finish`.
+        What is returned goes to `finish`.
         """
 
     def finish(self, started: Any, code: grpc.StatusCode, sizes: Sizes) -> None:
@@ -44,9 +44,9 @@ class Tracers:
     def __init__(self, *tracers: Tracer) -> None:
         self._tracers = tracers
 
-    def start(self, service: str, method: str, traceparent: str) -> list[Any]:
+    def start(self, service: str, method: str, context: Context) -> list[Any]:
         """Tell all of them."""
-        return [each.start(service, method, traceparent) for each in self._tracers]
+        return [each.start(service, method, context) for each in self._tracers]
 
     def finish(self, started: list[Any], code: grpc.StatusCode, sizes: Sizes) -> None:
         """Tell all of them."""
@@ -68,7 +68,7 @@ def traced(tracer: Tracer, service: str, method: str, answer: Sized) -> Answer:
 
     async def tell(given: Any, context: Context) -> Any:
         sizes = Sizes()
-        started = tracer.start(service, method, traceparent(context))
+        started = tracer.start(service, method, context)
         code = grpc.StatusCode.OK
         try:
             return await answer(given, context, sizes)

@@ -36,6 +36,22 @@ class Tracing:
             self._provider.shutdown()
 
 
+def by_parent(tracer: "Tracer") -> bool:
+    """Whether what was not sampled is not sampled further on, as is usual."""
+    from opentelemetry.sdk.trace.sampling import ParentBased
+
+    return isinstance(getattr(tracer, "sampler", None), ParentBased)
+
+
+def sampled(traceparent: str | None) -> bool:
+    """Whether a traceparent says that its trace is recorded; one that is none begins its own."""
+    flags = (traceparent or "").rpartition("-")[2]
+    try:
+        return not flags or bool(int(flags, 16) & 1)
+    except ValueError:
+        return True
+
+
 def wanted(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the OTEL_* variables ask for traces."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
