@@ -126,7 +126,10 @@ class Recording:
 
 
 def _result(sent: Sent) -> str:
-    events = {each.outcome.event for each in sent.settlements}
-    if Event.SENT in events:
-        return "sent"
-    return "deferred" if sent.returned or Event.DEFERRED in events else "failed"
+    deferred = bool(sent.returned)
+    for each in sent.settlements:
+        event = each.outcome.event
+        if event is Event.SENT:
+            return "sent"
+        deferred = deferred or event is Event.DEFERRED
+    return "deferred" if deferred else "failed"

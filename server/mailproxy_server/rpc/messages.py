@@ -65,6 +65,7 @@ class Messages:
         """Queue many; one result each."""
         if not 1 <= len(request.requests) <= BATCH_LIMIT:
             raise invalid("requests", f"give 1 to {BATCH_LIMIT} requests")
+        self.producing.enter(call)
         prepared = await self.preparing.all(request.requests, call)
         wanted = [p for p in prepared if isinstance(p, NewMessage)]
         await self.depth.admit(call.tenant_id, sum(len(m.recipients) for m in wanted))
@@ -168,6 +169,7 @@ class Messages:
         return await self.uploads.take(requests, call)
 
     async def _submit(self, request: Submit, call: Call, path: str) -> Submitted:
+        self.producing.enter(call)
         message = await self.preparing.one(request, call, path)
         if request.validate_only:
             return Submitted()

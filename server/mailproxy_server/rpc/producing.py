@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING
 
 from mailproxy_server.mail.errors import MailProxyError
 from mailproxy_server.queue.enqueue import Known, NewMessage, Taken
+from mailproxy_server.rpc.call import Call
 from mailproxy_server.telemetry.tracing import by_parent, sampled
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
-
-
-def _unsampled(message: NewMessage, traceparent: str) -> bool:
-    """Whether a message's span would not be recorded, since its parent is not."""
-    from opentelemetry.trace import get_current_span
-
-    if message.traceparent and message.traceparent != traceparent:
-        return not sampled(message.traceparent)
-    return not get_current_span().get_span_context().trace_flags.sampled
 
 
 class Producing:
@@ -31,6 +23,19 @@ class Producing:
     def __init__(self, tracer: "Tracer | None") -> None:
         self._tracer = tracer
         self._by_parent = tracer is not None and by_parent(tracer)
+
+    def enter(self, call: Call) -> None:
+        """Have the messages of a call that is not sampled carry its context, so that nothing that
+        is made of them later is sampled either."""
+        if self._tracer is None or not self._by_parent:
+            return
+        from opentelemetry.trace import get_current_span
+
+        from mailproxy_server.telemetry.context import traceparent_of
+
+        span = get_current_span()
+        if span.get_span_context().is_valid and not span.is_recording():
+            call.traceparent = traceparent_of(span)
 
     def begin(
         self, messages: Sequence[NewMessage], traceparent: str
@@ -41,8 +46,8 @@ class Producing:
         """
         if self._tracer is None:
             return list(messages), ()
-        if self._by_parent and all(_unsampled(each, traceparent) for each in messages):
-            return [self._passed_on(each, traceparent) for each in messages], ()
+        if self._by_parent and not any(sampled(each.traceparent) for each in messages):
+            return list(messages), ()
         spans = [self._span(self._tracer, message, traceparent) for message in messages]
         from mailproxy_server.telemetry.context import traceparent_of
 
@@ -65,18 +70,6 @@ class Producing:
                 span.set_attribute("mailproxy.replayed", True)
                 span.set_attribute("messaging.message.id", str(answer.message_id))
             span.end()
-
-    @staticmethod
-    def _passed_on(message: NewMessage, traceparent: str) -> NewMessage:
-        """Give a message of a call that was not sampled with the call's context: nor will be what
-        is made of it later."""
-        from opentelemetry.trace import get_current_span
-
-        from mailproxy_server.telemetry.context import traceparent_of
-
-        if message.traceparent and message.traceparent != traceparent:
-            return message
-        return replace(message, traceparent=traceparent_of(get_current_span()))
 
     def _span(self, tracer: "Tracer", message: NewMessage, traceparent: str) -> "Span":
         from opentelemetry.trace import Link, SpanKind, get_current_span
