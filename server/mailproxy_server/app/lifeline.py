@@ -6,6 +6,7 @@ a bounded time: past it the kernel ends the process, however stuck its loop may 
 
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -58,8 +59,11 @@ class Lifeline:
             self._draining.set()
 
     def ready(self) -> None:
-        """Say that this child serves; idempotent."""
+        """Say that this child serves; idempotent. What was built by now stays, and no collection
+        of garbage need look at it again."""
         if self.report >= 0:
+            gc.collect()
+            gc.freeze()
             with contextlib.suppress(OSError):
                 os.write(self.report, b"\n")
                 os.close(self.report)

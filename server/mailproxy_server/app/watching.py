@@ -1,7 +1,6 @@
 """What a process shows of itself: the HTTP port, where it is the one to serve it, and its pulse."""
 
 import asyncio
-import gc
 import platform
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -90,8 +89,6 @@ async def watched(role: str, pool: Pool, looks: Sequence[Look]) -> AsyncIterator
         for took, _ in _STATEMENTS.values():
             took.write()
 
-    gc.collect()
-    gc.freeze()  # what was built stays, as what was imported: no collection need look at it again
     pulse = Pulse(role, [look_at_pool, write_statements, *looks])
     beating = asyncio.create_task(pulse.run(), name="pulse")
     try:
