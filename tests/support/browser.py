@@ -25,7 +25,8 @@ async def browsing() -> AsyncIterator[Browser]:
     """Run a browser for the length of the block."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=require("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=require("chromium"),
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )
         try:
             yield browser
@@ -36,7 +37,8 @@ async def browsing() -> AsyncIterator[Browser]:
 @asynccontextmanager
 async def visiting(browser: Browser, url: str, **options: Any) -> AsyncIterator[Visit]:
     """Open a page in a profile of its own; options are Playwright's for a context."""
-    context = await browser.new_context(**options)
+    still = {"reduced_motion": "reduce"}  # an animation has the browser paint all the time
+    context = await browser.new_context(**(still | options))
     visit = Visit(await context.new_page(), context)
     visit.page.set_default_timeout(20_000)
     visit.page.on("console", lambda said: _note(visit, said.type, said.text))
