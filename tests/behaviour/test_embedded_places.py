@@ -15,7 +15,7 @@ from mailproxy_server.app.refusal import Refusal
 
 from tests.support.serving import ROOT
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about root")
+as_root = pytest.mark.needs_root
 
 
 def made(folder: Path) -> Path:

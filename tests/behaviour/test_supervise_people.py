@@ -27,7 +27,7 @@ def test_an_ordinary_user_needs_nothing_but_a_folder(data_dir: Path) -> None:
     assert not left(home / "state")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="about root")
+@pytest.mark.needs_root
 def test_root_may_keep_its_data_in_a_closed_home_whose_mode_stays(data_dir: Path) -> None:
     home = data_dir.with_name("home")
     home.mkdir(mode=0o700)

@@ -34,24 +34,27 @@ def require(package: str) -> str:
     sign = _SIGNS[package]
     found = sign if Path(sign).is_file() else shutil.which(sign, path=_PATH)
     if found is None:
-        _lacking(f"{_SIGNS[package]} is not here: apt-get install {package}")
+        lacking(f"{_SIGNS[package]} is not here: apt-get install {package}")
     return found
 
 
 def require_root(why: str) -> None:
     """Fail or skip the test when it is not run as root."""
     if os.geteuid() != 0:
-        _lacking(f"not run as root: {why}")
+        lacking(f"not run as root: {why}")
 
 
-def _lacking(words: str) -> NoReturn:
+def lacking(words: str) -> NoReturn:
+    """Fail under CI, where all is to be proved; skip elsewhere."""
     if os.environ.get("CI") == "true":
         pytest.fail(words, pytrace=False)
     pytest.skip(words)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Honour the marker needs_debian."""
+    """Honour the markers needs_debian and needs_root."""
+    if item.get_closest_marker("needs_root"):
+        require_root("it is about root")
     for marker in item.iter_markers("needs_debian"):
         for package in marker.args:
             require(package)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-import pytest
+from tests.support.debian import lacking
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,16 @@ class Person:
 
 
 def ordinary_user() -> Person:
-    """Give ourselves, or as root the user nobody; skips when nobody can run no Python."""
+    """Give ourselves, or as root the user nobody, who must be able to run a Python."""
     if os.geteuid() != 0:
         return Person(None, sys.executable)
     uid = pwd.getpwnam("nobody").pw_uid
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for python in (sys.executable, shutil.which(version, path=os.defpath)):
-        if python and _can_run(python, uid):
-            return Person(uid, python)
-    pytest.skip(f"nobody can run neither {sys.executable} nor a system-wide {version}")
+    pythons = [sys.executable, shutil.which(version, path=os.defpath)]
+    usable = [python for python in pythons if python and _can_run(python, uid)]
+    if not usable:
+        lacking(f"nobody can run neither {sys.executable} nor a system-wide {version}")
+    return Person(uid, usable[0])
 
 
 def _can_run(python: str, uid: int) -> bool:
