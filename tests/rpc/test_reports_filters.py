@@ -12,6 +12,7 @@ from mailproxy_server.reports.follow import follow
 from mailproxy_server.reports.tail import Tail
 
 from tests.support.emails import composed
+from tests.support.eventually import eventually
 from tests.support.served import Front, queue_of, report
 
 Selector = delivery_pb2.Selector
@@ -124,3 +125,19 @@ async def test_a_filter_that_cannot_be_meant_is_refused(
     refusal = await front.first.refusal(front.first.reports.StreamDeliveryReports, wanted)
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert (refusal.reason, refusal.fields) == (reason, (at,))
+
+
+async def test_a_follower_that_takes_nothing_lags_until_it_does(front: Front) -> None:
+    async with queue_of(front, front.first) as queue:
+        tail = Tail(queue.pool, poll_seconds=0.01)
+        feed, mine = await tail.follow(queue.tenant_id, 0)
+        following = follow(tail, queue.tenant_id, feed.cursor, lambda _: True, beat_seconds=0.05)
+        await anext(following)
+        tail.leave(feed, mine)
+        assert tail.lags() == {queue.tenant_id: 0.0}
+        await report(queue, 3)
+        await eventually(lambda: tail.lags()[queue.tenant_id] > 0.1, "what waits grows older")
+        while (await anext(following)).cursor.offset < 3 or tail.lags()[queue.tenant_id] > 0:
+            pass
+        await following.aclose()
+        assert tail.lags() == {}

@@ -131,7 +131,7 @@ async def test_each_help_text_says_when_to_worry(watched: Watched) -> None:
     assert {"gmp_pending_messages", "gmp_breaker_open", "gmp_oldest_xmin_age"} <= from_database
 
 
-async def test_a_slow_follower_is_seen(watched: Watched) -> None:
+async def test_a_follower_that_is_up_to_date_has_no_lag(watched: Watched) -> None:
     front = watched.front
     async with ScriptedRelay({}) as relay, dispatching(front), front.first.stream() as stream:
         await stream.next()

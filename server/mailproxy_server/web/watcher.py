@@ -17,6 +17,7 @@ from mailproxy_server.mail.errors import MailProxyError, Unavailable
 from mailproxy_server.queue import counts, read
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.ids import born
 from mailproxy_server.reports.cursor import Cursor
 from mailproxy_server.reports.follow import follow
 from mailproxy_server.reports.tail import Tail
@@ -115,5 +116,5 @@ class Watcher:
 
 
 def _accepted_ms(message_id: str) -> int:
-    """Give when a message was accepted, by its id (RFC 9562 section 5.7)."""
-    return UUID(message_id).int >> 80 if message_id else 0
+    """Give when a message was accepted; 0 for a report of none."""
+    return round(born(UUID(message_id)).timestamp() * 1000) if message_id else 0
