@@ -9,6 +9,7 @@ from mailproxy_server.templates.kitchen import Kitchen
 from mailproxy_server.templates.template import Flaw, Sources
 
 from tests.support.eventually import eventually
+from tests.support.serving import line_of
 
 DEEP = "{% for a in x %}{% for b in x %}{% for c in x %}{% for d in x %}{% for e in x %}"
 ENDLESS = Sources(text_body=DEEP + "{% endfor %}" * 5)
@@ -24,7 +25,7 @@ FINE = Sources(text_body="{{ x }}")
 
 def workers() -> list[psutil.Process]:
     mine = psutil.Process().children(recursive=True)
-    return [each for each in mine if "templates.worker" in " ".join(each.cmdline())]
+    return [each for each in mine if "templates.worker" in line_of(each)]
 
 
 @pytest.mark.parametrize("source", GREEDY)

@@ -60,6 +60,7 @@ async def test_what_a_server_packs_arrives_unpacked(
         (TEXT, "br", False),
         (TEXT, "gzip, gzip", False),
     ],
+    ids=["not packed", "cut", "unknown", "twice"],
 )
 async def test_what_does_not_unpack_is_no_file(octets: bytes, coding: str, passing: bool) -> None:
     async with Origin({"/": packed(octets, coding)}) as origin:

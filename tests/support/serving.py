@@ -101,14 +101,23 @@ class Run:
 
     def pid_of(self, part: str) -> int | None:
         """Give the pid of the newest process of the run with `part` in its command line."""
-        found = [p for p in left(self.data_dir) if part in " ".join(p.cmdline()) and p.is_running()]
-        return found[-1].pid if found else None
+        found = [p.pid for p in left(self.data_dir) if part in line_of(p)]
+        return found[-1] if found else None
 
     def kill_one(self, part: str) -> int:
+        """kill -9 of the newest such process; it is gone when this returns."""
         pid = self.pid_of(part)
         assert pid, part
         os.kill(pid, signal.SIGKILL)
+        until(lambda: pid not in [process.pid for process in left(self.data_dir)], "it is gone")
         return pid
+
+
+def line_of(process: psutil.Process) -> str:
+    """Give the command line; nothing when the process ended meanwhile."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def left(data_dir: Path) -> list[psutil.Process]:
@@ -117,7 +126,7 @@ def left(data_dir: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             ours = str(data_dir) in (process.environ().get("MAILPROXY_DATA_DIR"), process.cwd())
-            ours = ours or any(f"{data_dir}/" in word for word in process.cmdline())
+            ours = ours or f"{data_dir}/" in line_of(process)
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
