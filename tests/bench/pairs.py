@@ -1,18 +1,19 @@
 """`make bench BASE=commit`: this checkout beside another commit, in interleaved pairs.
 
-The other commit is checked out into the scratch folder, with an environment of its own. Pairs,
-with the order turned each time, so that what the machine does meanwhile meets both alike.
+The other commit is checked out into the scratch folder, with an environment of its own. Both run
+at the same time and are measured in turns, with the order turned each time, so that what the
+machine does meanwhile, and what a server does only at first, meets both alike.
 """
 
 import contextlib
 import statistics
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.bench.processes import BenchError, clean_environment
 from tests.bench.proxy import GROUPS
-from tests.bench.runs import Run, run_proxy
+from tests.bench.runs import Run, warm
 from tests.bench.tables import number, say, say_busy, show_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,18 +54,12 @@ def measure(
     every: list[Run] = []
     with other_checkout(commit, scratch / "base") as other:
         for kind in KINDS:
-            runs = [
-                pair(
-                    python,
-                    other,
-                    scratch / f"{kind.replace(' ', '-')}-{turn}",
-                    kind,
-                    messages,
-                    turn,
-                    variables,
-                )
-                for turn in range(count)
-            ]
+            folder = scratch / kind.replace(" ", "-")
+            with (
+                warm(python, folder / "ours", kind, variables) as ours,
+                warm(other, folder / "base", kind) as base,
+            ):
+                runs = [pair(ours, base, kind, messages, turn) for turn in range(count)]
             every += [run for both in runs for run in both]
             ratios[kind] = {
                 "cpu": statistics.median(a.server_cpu_ms / b.server_cpu_ms for a, b in runs),
@@ -77,24 +72,18 @@ def measure(
 
 
 def pair(
-    python: Path,
-    other: Path,
-    folder: Path,
-    kind: str,
-    messages: int,
-    turn: int,
-    variables: Mapping[str, str] | None = None,
+    ours: Callable[[int], Run], base: Callable[[int], Run], kind: str, messages: int, turn: int
 ) -> tuple[Run, Run]:
     """Measure both sides once, ours first in even turns; gives ours and the other."""
-    sides = [(python, folder / "ours", variables), (other, folder / "base", None)]
+    sides = [ours, base]
     if turn % 2:
         sides.reverse()
-    runs = [run_proxy(each, at, kind, messages, its) for each, at, its in sides]
+    runs = [side(messages) for side in sides]
     if turn % 2:
         runs.reverse()
-    ours, base = runs
-    say(f"{kind}: {ours.server_cpu_ms:.3f} against {base.server_cpu_ms:.3f} CPU ms a message")
-    return ours, base
+    first, second = runs
+    say(f"{kind}: {first.server_cpu_ms:.3f} against {second.server_cpu_ms:.3f} CPU ms a message")
+    return first, second
 
 
 def _median(group: str, runs: list[tuple[Run, Run]]) -> float:

@@ -1,10 +1,11 @@
 """Owns one measured run: warm up, measure, count at the sink; and the facts it gives."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -86,15 +87,13 @@ class Callers:
         self._program.stop()
 
 
-def run_proxy(
-    python: Path,
-    folder: Path,
-    kind: str,
-    messages: int,
-    variables: Mapping[str, str] | None = None,
-) -> Run:
-    """Measure the proxy: `kind` is how and what is submitted, as "unary raw"; `variables` are of
-    its environment."""
+@contextlib.contextmanager
+def warm(
+    python: Path, folder: Path, kind: str, variables: Mapping[str, str] | None = None
+) -> Iterator[Callable[[int], Run]]:
+    """Run a proxy, a sink and callers, warmed up; gives what measures so many messages, again and
+    again. `kind` is how and what is submitted, as "unary raw"; `variables` are of the proxy's
+    environment."""
     with Sink() as sink, Proxy(python, folder, **(variables or {})) as proxy:
         callers = Callers(python, proxy, sink.port, kind, folder / "callers.log")
 
@@ -105,16 +104,25 @@ def run_proxy(
                 **own_processes(sink),
             }
 
+        def measure(messages: int) -> Run:
+            before, usage = sink.count, Usage(groups)
+            with usage.measured():
+                seen = callers.go(messages)
+                end = sink.wait(before + messages, 30 + messages / SLOWEST)
+            return checked(kind, messages, seen, end, usage, sink, before)
+
         try:
             callers.go(WARM_UP)
             sink.wait(WARM_UP, 30 + WARM_UP / SLOWEST)
-            usage = Usage(groups)
-            with usage.measured():
-                seen = callers.go(messages)
-                end = sink.wait(WARM_UP + messages, 30 + messages / SLOWEST)
+            yield measure
         finally:
             callers.stop()
-    return checked(kind, messages, seen, end, usage, sink)
+
+
+def run_proxy(python: Path, folder: Path, kind: str, messages: int) -> Run:
+    """Measure a proxy once."""
+    with warm(python, folder, kind) as measure:
+        return measure(messages)
 
 
 def run_postfix(name: str, folder: Path, messages: int) -> Run:
@@ -138,14 +146,21 @@ def own_processes(sink: Sink) -> Groups:
 
 
 def checked(
-    name: str, messages: int, seen: dict[str, float], end: float, usage: Usage, sink: Sink
+    name: str,
+    messages: int,
+    seen: dict[str, float],
+    end: float,
+    usage: Usage,
+    sink: Sink,
+    before: int = WARM_UP,
 ) -> Run:
     """Give the facts of a run that is over.
 
-    Raises BenchError unless the sink got each message once: nothing failed in a run.
+    `before`: how many the sink had counted when it began. Raises BenchError unless the sink got
+    each message once since: nothing failed in a run.
     """
-    if sink.count != WARM_UP + messages:
-        raise BenchError(f"the sink counted {sink.count}, not {WARM_UP + messages} messages")
+    if sink.count != before + messages:
+        raise BenchError(f"the sink counted {sink.count - before}, not {messages} messages")
     seconds = end - seen["began"]
     marks = range(STRIDE, messages + 1, STRIDE)
     return Run(
@@ -158,5 +173,5 @@ def checked(
         cpu_ms={group: 1000 * spent / messages for group, spent in usage.cpu.items()},
         pss_mib=usage.peak,
         elsewhere=usage.elsewhere / (seconds * (os.cpu_count() or 1)),
-        arrivals=tuple(sink.when(WARM_UP + mark) - seen["began"] for mark in marks),
+        arrivals=tuple(sink.when(before + mark) - seen["began"] for mark in marks),
     )
