@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mailproxy_server.mail.errors import MailProxyError
 from mailproxy_server.queue.enqueue import Known, NewMessage, Taken
 from mailproxy_server.rpc.call import Call
-from mailproxy_server.telemetry.tracing import by_parent, sampled
+from mailproxy_server.telemetry.tracing import by_parent, sampled, unrecorded
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -27,15 +27,8 @@ class Producing:
     def enter(self, call: Call) -> None:
         """Have the messages of a call that is not sampled carry its context, so that nothing that
         is made of them later is sampled either."""
-        if self._tracer is None or not self._by_parent:
-            return
-        from opentelemetry.trace import get_current_span
-
-        from mailproxy_server.telemetry.context import traceparent_of
-
-        span = get_current_span()
-        if span.get_span_context().is_valid and not span.is_recording():
-            call.traceparent = traceparent_of(span)
+        if passed_on := unrecorded.get():
+            call.traceparent = passed_on
 
     def begin(
         self, messages: Sequence[NewMessage], traceparent: str

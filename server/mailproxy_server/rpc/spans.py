@@ -14,6 +14,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 
 from mailproxy_server.rpc.tracing import Context, Sizes, traceparent
 from mailproxy_server.telemetry.context import parent_of
+from mailproxy_server.telemetry.sampling import Sampling
+from mailproxy_server.telemetry.tracing import unrecorded
 
 _FAULTS = frozenset(
     {
@@ -40,11 +42,16 @@ class CallSpans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+        self._sampling = Sampling(tracer)
 
-    def start(self, service: str, method: str, context: Context) -> Spanned:
-        """Begin a span, of the caller's trace where it named one."""
-        name = f"{service}/{method}"
-        parent = parent_of(traceparent(context))
+    def start(self, service: str, method: str, context: Context) -> Spanned | None:
+        """Begin a span, of the caller's trace where it named one; none of what is not sampled."""
+        name, given = f"{service}/{method}", traceparent(context)
+        passed_on = self._sampling.passed_over(given, name)
+        if passed_on is not None:
+            unrecorded.set(passed_on)  # until the end of the call, which has a context of its own
+            return None
+        parent = parent_of(given)
         span = self._tracer.start_span(
             name,
             parent,
@@ -53,8 +60,10 @@ class CallSpans:
         )
         return Spanned(span, current.attach(set_span_in_context(span, parent)))
 
-    def finish(self, started: Spanned, code: grpc.StatusCode, sizes: Sizes) -> None:
+    def finish(self, started: Spanned | None, code: grpc.StatusCode, sizes: Sizes) -> None:
         """End the span with the status of the call."""
+        if started is None:
+            return
         current.detach(started.token)
         span = started.span
         if span.is_recording():

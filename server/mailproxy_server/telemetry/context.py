@@ -44,4 +44,9 @@ def links_to(traceparent: str | None) -> list[Link]:
 def traceparent_of(span: Span) -> str:
     """Give a span's own context as text."""
     context = span.get_span_context()
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    return text_of(context.trace_id, context.span_id, context.trace_flags)
+
+
+def text_of(trace_id: int, span_id: int, flags: int = 0) -> str:
+    """Give a traceparent; one that is not recorded without `flags`."""
+    return f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"

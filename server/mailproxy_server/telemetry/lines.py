@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from mailproxy_server.telemetry.tracing import unrecorded
+
 Event = MutableMapping[str, Any]
 
 DELIVERY = "delivery"
@@ -46,6 +48,8 @@ def traced(_logger: Any, _method: str, event: Event) -> Event:
         if context.is_valid:
             event["trace_id"] = f"{context.trace_id:032x}"
             event["span_id"] = f"{context.span_id:016x}"
+        elif passed_on := unrecorded.get():
+            _, event["trace_id"], event["span_id"], _ = passed_on.split("-")
     return event
 
 

@@ -6,6 +6,7 @@ thread of the SDK's own. Nothing of OpenTelemetry is in memory while it is off.
 
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SCOPE = "mailproxy_server"
 SERVICE = "mailproxy"
+
+unrecorded: ContextVar[str] = ContextVar("unrecorded", default="")
+"""The traceparent that the current call passes on, when it is not recorded and so has no span."""
 
 
 class TracingError(Exception):
@@ -70,13 +74,17 @@ def begin(process: str) -> Tracing:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from mailproxy_server.telemetry.sampling import DrawnIds
+
     attributes = {
         "service.version": version("mailproxy-server"),
         "service.instance.id": f"{os.uname().nodename}/{process}/{os.getpid()}",
     }
     if "OTEL_SERVICE_NAME" not in os.environ:
         attributes["service.name"] = SERVICE
-    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=Resource.create(attributes), id_generator=DrawnIds(), shutdown_on_exit=False
+    )
     provider.add_span_processor(BatchSpanProcessor(_exporter()))
     return Tracing(provider)
 
