@@ -29,7 +29,7 @@ def test_half_of_the_calls_are_recorded_and_none_is_judged_twice() -> None:
     one = tracer(ParentBased(half))
     sampling, recorded = Sampling(one), 0
     for _ in range(1000):
-        passed_on = sampling.passed_over("", NAME)
+        passed_on = sampling.passed_over("")
         if passed_on is None:
             span = one.start_span(NAME)  # by the drawn id, so judged as it was before
             assert span.is_recording()
@@ -55,20 +55,25 @@ def test_half_of_the_calls_are_recorded_and_none_is_judged_twice() -> None:
 )
 @pytest.mark.parametrize("root", [ALWAYS_ON, ALWAYS_OFF])
 def test_a_caller_decides_for_its_trace(given: str, passed_on: str | None, root: Sampler) -> None:
-    assert Sampling(tracer(ParentBased(root))).passed_over(given, NAME) == passed_on
+    assert Sampling(tracer(ParentBased(root))).passed_over(given) == passed_on
 
 
 @pytest.mark.parametrize("given", ["", "no traceparent", f"00-{TRACE}-{'0' * 16}-00"])
 def test_what_names_no_trace_begins_one(given: str) -> None:
-    assert Sampling(tracer(ParentBased(ALWAYS_ON))).passed_over(given, NAME) is None
-    passed_on = Sampling(tracer(ParentBased(ALWAYS_OFF))).passed_over(given, NAME)
+    assert Sampling(tracer(ParentBased(ALWAYS_ON))).passed_over(given) is None
+    passed_on = Sampling(tracer(ParentBased(ALWAYS_OFF))).passed_over(given)
     assert parsed(passed_on)
     assert TRACE not in str(passed_on)
 
 
-@pytest.mark.parametrize("sampler", [ALWAYS_OFF, TraceIdRatioBased(0.0)])
-def test_a_sampler_that_does_not_ask_the_parent_is_left_to_the_sdk(sampler: Sampler) -> None:
-    assert Sampling(tracer(sampler)).passed_over(f"00-{TRACE}-{SPAN}-00", NAME) is None
+class Choosy(TraceIdRatioBased):
+    def get_description(self) -> str:
+        return "Choosy"
+
+
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, TraceIdRatioBased(0.0), ParentBased(Choosy(0.0))])
+def test_a_sampler_that_may_ask_for_more_is_left_to_the_sdk(sampler: Sampler) -> None:
+    assert Sampling(tracer(sampler)).passed_over(f"00-{TRACE}-{SPAN}-00") is None
 
 
 def test_lines_name_the_trace_of_a_call_that_is_not_recorded() -> None:

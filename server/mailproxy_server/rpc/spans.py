@@ -47,7 +47,7 @@ class CallSpans:
     def start(self, service: str, method: str, context: Context) -> Spanned | None:
         """Begin a span, of the caller's trace where it named one; none of what is not sampled."""
         name, given = f"{service}/{method}", traceparent(context)
-        passed_on = self._sampling.passed_over(given, name)
+        passed_on = self._sampling.passed_over(given)
         if passed_on is not None:
             unrecorded.set(passed_on)  # until the end of the call, which has a context of its own
             return None
