@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base", help="measure beside this commit instead of beside Postfix")
     parser.add_argument(
         "--trace", type=float, metavar="SHARE",
-        help="with --base: have this side trace this share of the calls, as 0.01, and be scraped",
+        help="with --base: have this side trace this share of the calls, as 0.01",
     )  # fmt: skip
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side, with --base")
     return parser.parse_args()

@@ -1,8 +1,8 @@
 """`make bench BASE=commit`: this checkout beside another commit, in interleaved pairs.
 
-The other commit is checked out into the scratch folder, with an environment of its own. Both run
-at the same time and are measured in turns, with the order turned each time, so that what the
-machine does meanwhile, and what a server does only at first, meets both alike.
+The other commit is checked out into the scratch folder, with an environment of its own. Both
+sides run at the same time, are warmed up, and are measured in turns, so that what the machine
+does meanwhile meets both alike.
 """
 
 import contextlib
@@ -48,6 +48,8 @@ def measure(
 ) -> dict[str, object]:
     """Run the pairs, print the ratios, and give them for programs: ours to the other's.
 
+    Each pair is of servers just started: what is peculiar to one process is not to one side.
+
     `variables` are of our side's environment alone.
     """
     ratios: dict[str, dict[str, float]] = {}
@@ -55,11 +57,15 @@ def measure(
     with other_checkout(commit, scratch / "base") as other:
         for kind in KINDS:
             folder = scratch / kind.replace(" ", "-")
-            with (
-                warm(python, folder / "ours", kind, variables) as ours,
-                warm(other, folder / "base", kind) as base,
-            ):
-                runs = [pair(ours, base, kind, messages, turn) for turn in range(count)]
+            runs = []
+            for turn in range(count):
+                with (
+                    warm(python, folder / f"ours-{turn}", kind, variables) as ours,
+                    warm(other, folder / f"base-{turn}", kind) as base,
+                ):
+                    runs += pairs(ours, base, messages // 2, turn)
+                for a, b in runs[-2:]:
+                    say(f"{kind}: {a.server_cpu_ms:.3f} against {b.server_cpu_ms:.3f} CPU ms")
             every += [run for both in runs for run in both]
             ratios[kind] = {
                 "cpu": statistics.median(a.server_cpu_ms / b.server_cpu_ms for a, b in runs),
@@ -71,19 +77,14 @@ def measure(
     return {"base": commit, "pairs": count, "messages": messages, "ratios": ratios}
 
 
-def pair(
-    ours: Callable[[int], Run], base: Callable[[int], Run], kind: str, messages: int, turn: int
-) -> tuple[Run, Run]:
-    """Measure both sides once, ours first in even turns; gives ours and the other."""
-    sides = [ours, base]
-    if turn % 2:
-        sides.reverse()
-    runs = [side(messages) for side in sides]
-    if turn % 2:
-        runs.reverse()
-    first, second = runs
-    say(f"{kind}: {first.server_cpu_ms:.3f} against {second.server_cpu_ms:.3f} CPU ms a message")
-    return first, second
+def pairs(
+    ours: Callable[[int], Run], base: Callable[[int], Run], messages: int, turn: int
+) -> list[tuple[Run, Run]]:
+    """Measure both sides twice, whoever was first last again; gives ours and the other, twice."""
+    one, two = (base, ours) if turn % 2 else (ours, base)
+    first, second, third, fourth = one(messages), two(messages), two(messages), one(messages)
+    both = [(first, second), (fourth, third)]
+    return [pair[::-1] for pair in both] if turn % 2 else both
 
 
 def _median(group: str, runs: list[tuple[Run, Run]]) -> float:
