@@ -4,8 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from mailproxy_server.queue import days, heads, read
-from mailproxy_server.queue.migrations import upgrade
+from alembic.script import ScriptDirectory
+from mailproxy_server.queue import days, heads, migrations, read
+from mailproxy_server.queue.migrations import newest, upgrade
 
 from tests.support.postgres import Cluster
 from tests.support.queue import Queue
@@ -18,6 +19,11 @@ async def test_two_replicas_that_start_together_migrate_once(postgres: Cluster) 
     assert await link.fetchval("SELECT count(*) FROM mailproxy.alembic_version") == 1
     await link.close()
     await asyncio.to_thread(postgres.drop_database, url)
+
+
+def test_the_newest_is_the_one_head_of_the_history() -> None:
+    (folder,) = migrations.__path__
+    assert ScriptDirectory(folder).get_heads() == [newest()]
 
 
 async def test_a_tenant_comes_with_the_head_of_its_log(mail_queue: Queue) -> None:

@@ -13,6 +13,7 @@ from mailproxy_server.app import place
 from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
+from mailproxy_server.queue import checkup, migrations
 from mailproxy_server.queue.hot import GONE
 from mailproxy_server.settings import Settings
 
@@ -78,10 +79,9 @@ async def _keep(embedded: Embedded) -> None:
 
 async def upgrade(url: str) -> None:
     """Bring the schema at `url` up to date; raises Refusal when the database cannot be used."""
-    await _probe(url)
+    if await _probe(url) == migrations.newest():
+        return
     from sqlalchemy.exc import SQLAlchemyError
-
-    from mailproxy_server.queue import migrations
 
     try:
         await migrations.upgrade(url)
@@ -105,17 +105,22 @@ async def renew_logs(url: str) -> None:
         raise _unusable(url, error) from error
 
 
-async def _probe(url: str) -> None:
+async def _probe(url: str) -> str:
+    """Give the revision of the schema, "" where there is none; raises Refusal."""
     try:
         connection = await asyncpg.connect(url, timeout=10)
     except _FAULTS as error:
         raise _unusable(url, error) from error
     try:
         version = int(await connection.fetchval("SHOW server_version_num"))
+        found = await checkup.revision(connection) if version >= _OLDEST else ""
+    except asyncpg.InsufficientPrivilegeError:
+        found = ""
     finally:
         await connection.close()
     if version < _OLDEST:
         raise Refusal(f"PostgreSQL {version // 10000} at {_plain(url)} is too old: use 15 to 18")
+    return found
 
 
 def _unusable(url: str, error: BaseException) -> Refusal:

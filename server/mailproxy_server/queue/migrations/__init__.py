@@ -2,15 +2,15 @@
 
 Owns how a database comes to the newest schema, under a lock, so that two replicas starting
 together apply it once. Versions import nothing of ours: history does not change when code does.
+Alembic and SQLAlchemy are imported where something is to be applied: a start that finds the newest
+schema is quicker without them.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import alembic.command
-import alembic.config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 SCHEMA = "mailproxy"
 _LOCK = 0x6D61696C  # "mail"; held for the transaction of the whole upgrade
@@ -22,6 +22,9 @@ async def upgrade(url: str) -> None:
     Waits while another process does the same. Raises SQLAlchemy's errors when the database
     does not answer or the role may not create the schema.
     """
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     engine = create_async_engine(driver_url(url))
     try:
         async with engine.begin() as connection:
@@ -32,10 +35,9 @@ async def upgrade(url: str) -> None:
 
 
 def newest() -> str:
-    """Give the revision that `upgrade` brings a database to."""
-    found = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
-    assert found is not None, "the history has one head"
-    return found
+    """Give the revision that `upgrade` brings a database to: the number of the last version."""
+    versions = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
+    return max(version.name.partition("_")[0] for version in versions)
 
 
 def driver_url(url: str) -> str:
@@ -46,7 +48,10 @@ def driver_url(url: str) -> str:
     return url
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: "Connection") -> None:
+    import alembic.command
+    import alembic.config
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
