@@ -8,9 +8,6 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import grpc
-from aiohttp.web import AbstractRouteDef
-
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import named
@@ -22,13 +19,12 @@ from mailproxy_server.telemetry.names import TenantNames
 from mailproxy_server.telemetry.pending import Pending
 from mailproxy_server.telemetry.pulse import Look, Pulse
 from mailproxy_server.telemetry.tracing import TracingError, begin
-from mailproxy_server.web.gauges import Gauges
-from mailproxy_server.web.guard import Guard
-from mailproxy_server.web.metrics import Metrics
-from mailproxy_server.web.server import HttpServer, Site
 
 if TYPE_CHECKING:
+    from aiohttp.web import AbstractRouteDef
     from opentelemetry.trace import Tracer
+
+    from mailproxy_server.web.guard import Guard
 
 _STATEMENTS = {
     name: (Pending(meters.STATEMENT.labels(name)), meters.STATEMENT_ERRORS.labels(name))
@@ -75,7 +71,7 @@ def names(pool: Pool) -> TenantNames:
 async def watched(role: str, pool: Pool, looks: Sequence[Look]) -> AsyncIterator[None]:
     """Have the pulse of this process beat for the length of the block."""
     meters.BUILD.labels(
-        version("mailproxy-server"), platform.python_version(), grpc.__version__
+        version("mailproxy-server"), platform.python_version(), version("grpcio")
     ).set(1)
     busy = meters.DATABASE_CONNECTIONS.labels("busy")
     idle = meters.DATABASE_CONNECTIONS.labels("idle")
@@ -104,13 +100,19 @@ async def http(
     lifeline: Lifeline,
     pool: Pool,
     ready: Callable[[], bool],
-    routes: Callable[[Guard], Sequence[AbstractRouteDef]] = lambda _: (),
+    routes: "Callable[[Guard], Sequence[AbstractRouteDef]]" = lambda _: (),
 ) -> AsyncIterator[None]:
     """Serve the HTTP port for the length of the block, if this process is the first of its run;
     with the routes of a page where it has one."""
     if lifeline.number or settings.http_listen is None:
         yield
         return
+    # One process of a run serves HTTP: the others are smaller without it.
+    from mailproxy_server.web.gauges import Gauges
+    from mailproxy_server.web.guard import Guard
+    from mailproxy_server.web.metrics import Metrics
+    from mailproxy_server.web.server import HttpServer, Site
+
     guard = Guard(_token(settings), settings.http_hosts, settings.metrics_open)
     server = HttpServer(Site(guard, Metrics(Gauges(pool)), ready, routes(guard)))
     await server.start(*settings.http_listen, _tls(settings))
