@@ -1,11 +1,32 @@
 """Fixtures of all tests: one PostgreSQL a session, a fresh migrated database a test."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.debian import pytest_runtest_setup as pytest_runtest_setup
 from tests.support.postgres import Cluster, running_cluster
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have the long tests, which say so by their timeout, begin first, shared among the workers:
+    each worker is given one part of the list to begin with."""
+    usual = float(config.getini("timeout"))
+
+    def is_long(item: pytest.Item) -> bool:
+        own = item.get_closest_marker("timeout")
+        return own is not None and own.args[0] > usual
+
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if is_long(item)]
+    rest = [item for item in items if not is_long(item)]
+    size = -(-len(rest) // workers)
+    items[:] = [
+        item
+        for worker in range(workers)
+        for item in (*long[worker::workers], *rest[worker * size : (worker + 1) * size])
+    ]
 
 
 @pytest.fixture(scope="session")
