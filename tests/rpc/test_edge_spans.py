@@ -6,9 +6,12 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from mailproxy.v1 import message_pb2
 from mailproxy_server.mail.errors import CallerError, MailProxyError, Unavailable
 from mailproxy_server.rpc.spans import CallSpans
 from mailproxy_server.rpc.status import CODES
+from mailproxy_server.telemetry.sampling import DrawnIds
+from mailproxy_server.telemetry.tracing import unrecorded
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -34,7 +37,7 @@ def kept() -> Kept:
 
 
 def spans(kept: Kept) -> CallSpans:
-    provider = TracerProvider()
+    provider = TracerProvider(id_generator=DrawnIds())
     provider.add_span_processor(SimpleSpanProcessor(kept))
     return CallSpans(provider.get_tracer("tests"))
 
@@ -85,6 +88,24 @@ async def test_a_traceparent_that_is_none_begins_a_trace(kept: Kept, text: str) 
     async with serving(tracer=spans(kept)) as served, calling(served) as channel:
         await raw_submit(channel, b"", metadata=(*AUTH, ("traceparent", text)))
         assert (await kept.one()).parent is None
+
+
+async def test_a_call_that_is_not_sampled_passes_its_context_on_and_the_next_one_has_its_own(
+    kept: Kept,
+) -> None:
+    passed_on = []
+
+    async def note(request: Any, call: Any) -> Any:
+        passed_on.append(unrecorded.get())
+        return message_pb2.SubmitMessageResponse()
+
+    async with serving(note, tracer=spans(kept)) as served, calling(served) as channel:
+        for flags in ("00", "01", "00"):
+            traceparent = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-{flags}")
+            await raw_submit(channel, b"", metadata=(*AUTH, traceparent))
+        await kept.one()
+    given = f"00-{TRACE}-b7ad6b7169203331-00"
+    assert passed_on == [given, "", given]
 
 
 async def test_a_deadline_that_passes_is_an_error(kept: Kept) -> None:
