@@ -1,6 +1,8 @@
 """The schema: applied once, whoever starts together, and complete."""
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -24,6 +26,17 @@ async def test_two_replicas_that_start_together_migrate_once(postgres: Cluster) 
 def test_the_newest_is_the_one_head_of_the_history() -> None:
     (folder,) = migrations.__path__
     assert ScriptDirectory(folder).get_heads() == [newest()]
+
+
+def test_a_start_that_finds_the_newest_loads_nothing_to_change_it(database_url: str) -> None:
+    program = (
+        "import asyncio, sys; from mailproxy_server.app.database import upgrade;"
+        "asyncio.run(upgrade(sys.argv[1])); print({'sqlalchemy', 'alembic'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, database_url], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
 
 
 async def test_a_tenant_comes_with_the_head_of_its_log(mail_queue: Queue) -> None:

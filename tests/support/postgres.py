@@ -114,7 +114,7 @@ def _quick_parent() -> str:
     """Give where databases are quickly made and dropped: in memory, where there is room.
 
     A database is a thousand files, and ext4 looks long for inodes that were not deleted just now:
-    making one takes ten times as long there.
+    making one takes fifteen times as long there.
     """
     shared = Path("/dev/shm")
     room = shared.is_dir() and shutil.disk_usage(shared).free > _ROOM

@@ -1,7 +1,7 @@
 """Whether a call is recorded, said before anything is made of it.
 
-Most calls are not, and a span that records nothing costs a call as much as the rest of its way
-through the edge. Imported only while tracing is on.
+Most calls are not, and spans that record nothing took the front a fifth more CPU for each message.
+Imported only while tracing is on.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from mailproxy_server.telemetry.context import parsed, text_of
 
 AHEAD = 64
-"""Traces that are drawn together: one after the other costs a third of one at a time."""
+"""Traces that are drawn together, while the code that judges them is warm."""
 
 _BY_ID = ("root:AlwaysOnSampler", "root:AlwaysOffSampler", "root:TraceIdRatioBased")
 """How samplers describe themselves that judge a trace without a parent by nothing but its id."""
