@@ -101,7 +101,7 @@ async def test_what_will_not_mend_is_raised(
 
 
 async def test_a_server_that_never_answers_is_not_waited_for_without_end() -> None:
-    async with AsyncMailProxyClient("127.0.0.1:1", timeout=0.3) as client:
+    async with AsyncMailProxyClient("127.0.0.1:1", timeout=1) as client:
         with pytest.raises(errors.UnavailableError):
             await anext(client.delivery_reports())
 

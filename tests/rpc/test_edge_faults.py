@@ -111,11 +111,11 @@ async def test_a_servicer_sees_the_deadline_and_its_end_is_no_bug() -> None:
         raise AssertionError
 
     async with serving(slow) as served, calling(served) as channel:
-        refusal = await refused(raw_submit(channel, b"", timeout=0.2))
+        refusal = await refused(raw_submit(channel, b"", timeout=1))
         assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED
         await until(lambda: served.registry.edge.budget.used == 0)
     assert len(begun) == 1
-    assert 0 < (begun[0] or 0) < 0.25, "gRPC rounds what it sends up"
+    assert 0 < (begun[0] or 0) < 1.1, "gRPC rounds what it sends up"
     assert served.bugs == []
 
 

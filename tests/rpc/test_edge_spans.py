@@ -113,7 +113,7 @@ async def test_a_deadline_that_passes_is_an_error(kept: Kept) -> None:
         await asyncio.Event().wait()
 
     async with serving(sleep, tracer=spans(kept)) as served, calling(served) as channel:
-        await refused(raw_submit(channel, b"", metadata=AUTH, timeout=0.2))
+        await refused(raw_submit(channel, b"", metadata=AUTH, timeout=1))
         check(await kept.one(), "DEADLINE_EXCEEDED")
 
 
