@@ -7,7 +7,7 @@ from uuid import uuid4
 from mailproxy_server.mail.delivery import Outcome, Reason
 from mailproxy_server.queue import claim, hot
 
-from tests.support.queue import OPEN, Queue
+from tests.support.queue import OPEN, Queue, until_ended_or_waiting
 
 UNLOCKED = (
     claim.CLAIM.replace("FOR UPDATE SKIP LOCKED", "")
@@ -69,7 +69,7 @@ async def _claim_while_another_is_open(mail_queue: Queue, sql: str) -> tuple[int
         async with link.transaction():
             first = await mail_queue.claim(10, link=link, sql=sql)
             second = asyncio.create_task(mail_queue.claim(10, worker_id=uuid4(), sql=sql))
-            await asyncio.wait([second], timeout=0.5)
+            await until_ended_or_waiting(second, mail_queue)
         return len(first), len(await second)
 
 

@@ -11,7 +11,14 @@ from mailproxy_server.mail.transcript import Exchange, Reply, Stage, Transcript
 from mailproxy_server.queue import claim, hot, settle
 from mailproxy_server.queue.settle import Settlement
 
-from tests.support.queue import OPEN, SENT, Queue, add_tenant, until_one_waits
+from tests.support.queue import (
+    OPEN,
+    SENT,
+    Queue,
+    add_tenant,
+    until_ended_or_waiting,
+    until_one_waits,
+)
 
 INTERRUPTED = Outcome.deferred(Reason.INTERRUPTED, 0.0, possible_duplicate=True)
 
@@ -145,7 +152,7 @@ async def _read_while_a_settle_is_open(mail_queue: Queue, sql: str) -> list[int]
         async with link.transaction():
             await settle.settle(link, mail_queue.worker_id, [Settlement(one, SENT)], sql)
             second = asyncio.create_task(mail_queue.settle([two], sql=sql))
-            await asyncio.wait([second], timeout=0.5)
+            await until_ended_or_waiting(second, mail_queue)
             seen = [report.log_offset for report in await mail_queue.reports()]
         await second
     return seen

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from mailproxy_server.mail.delivery import Outcome
@@ -149,3 +150,10 @@ async def until_one_waits(mail_queue: Queue) -> None:
                AND datname = current_database()"""
         ):
             await asyncio.sleep(0.01)
+
+
+async def until_ended_or_waiting(task: asyncio.Task[Any], mail_queue: Queue) -> None:
+    """Wait until the task has ended, or a statement (its own) waits for a lock."""
+    waiting = asyncio.create_task(until_one_waits(mail_queue))
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
