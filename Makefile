@@ -75,7 +75,8 @@ define VENV
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())'), and 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
 	  $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv, or name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
 	  echo "Setting up $(@D) (a minute, this once)"; \
-	  $(PYTHON) -m venv --clear $(@D); }
+	  $(PYTHON) -m venv --clear $(@D); \
+	  $(call PIP,$(@D)) --require-hashes -r requirements-pip.lock; }
 endef
 
 .venv/run.stamp: requirements.lock pyproject.toml clients/python/pyproject.toml

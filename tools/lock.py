@@ -1,8 +1,9 @@
 """Writes the lock files from the two pyproject.toml, with hashes and without any address.
 
 requirements.lock is what `make run` installs, requirements-dev.lock what `make test` adds,
-requirements-proto.lock the environment of the stub generator. Pins that still fit are kept,
-unless `--upgrade` asks for the newest. uv resolves; it comes into an environment that is
+requirements-proto.lock the environment of the stub generator, and requirements-pip.lock the pip
+that installs them all: the one that came with Python may be years old, and takes twice as long.
+Pins that still fit are kept, unless `--upgrade` asks for the newest. uv resolves; it comes into an environment that is
 thrown away, and asks the package index that pip is set up with.
 
     python tools/lock.py [--upgrade]
@@ -64,7 +65,7 @@ def compile_lock(uv: Path, name: str, wanted: list[str], arguments: list[str]) -
 
 
 def main(arguments: list[str]) -> int:
-    """Write the three lock files."""
+    """Write the lock files."""
     server = tomllib.loads((ROOT / "pyproject.toml").read_text())
     client = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())
     project = server["project"]
@@ -83,6 +84,7 @@ def main(arguments: list[str]) -> int:
         dev = [*server["dependency-groups"]["dev"]]
         compile_lock(uv, "requirements-dev.lock", dev, ["-c", "requirements.lock", *shared])
         compile_lock(uv, "requirements-proto.lock", list(PROTO), shared)
+        compile_lock(uv, "requirements-pip.lock", ["pip"], shared)
     return 0
 
 
