@@ -10,15 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import structlog
 
-from mailproxy_server.app import ports
+from mailproxy_server.app import ports, tallies
 from mailproxy_server.app.child import Child, Surroundings
-from mailproxy_server.app.database import Database, running
+from mailproxy_server.app.database import running
 from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.settings import PREFIX, Settings
@@ -85,11 +83,10 @@ class Supervisor:
                 environment.pop(f"{PREFIX}DATABASE_URL_FILE", None)
                 if self._data:
                     environment[f"{PREFIX}DATA_DIR"] = str(self._data.path)
-                environment[METRICS] = stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix="mailproxy-metrics-", dir=_in_memory())
-                )
-                await _migrate(environment, database)
-                await self._keep_children(environment, database)
+                counting, lock = stack.enter_context(tallies.folder())
+                environment[METRICS] = str(counting)
+                await _migrate(environment, database.anchors)
+                await self._keep_children(environment, (*database.anchors, lock))
 
     @contextlib.contextmanager
     def _ports(self) -> Iterator[dict[str, str]]:
@@ -108,12 +105,10 @@ class Supervisor:
                     log.warning("other machines can reach this port", listen=str(listen))
             yield listens
 
-    async def _keep_children(self, environment: dict[str, str], database: Database) -> None:
+    async def _keep_children(self, environment: dict[str, str], anchors: tuple[int, ...]) -> None:
         settings = self._settings
         reading, writing = os.pipe()
-        around = Surroundings(
-            self._program, environment, reading, database.anchors, settings.drain_seconds
-        )
+        around = Surroundings(self._program, environment, reading, anchors, settings.drain_seconds)
         roles = ["front"] * settings.fronts + ["dispatcher"] * settings.dispatchers
         roles += ["demo"] * settings.demo
         self._children = [Child(role, number, around) for number, role in enumerate(roles)]
@@ -129,21 +124,11 @@ class Supervisor:
             os.close(writing)
 
 
-def _in_memory() -> str | None:
-    """Give a folder in memory for the children's numbers; None where there is none.
-
-    These files are written a thousand times a second. On the disk that PostgreSQL flushes to, each
-    flush would take them along, and mail would go at four fifths of its rate.
-    """
-    shared = Path("/dev/shm")  # noqa: S108 - the folder made there is for us alone
-    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
-
-
-async def _migrate(environment: dict[str, str], database: Database) -> None:
+async def _migrate(environment: dict[str, str], anchors: tuple[int, ...]) -> None:
     """Bring the schema up in a process of its own: what it imports would stay in ours."""
     process = await asyncio.create_subprocess_exec(
         *PROGRAM, "upgrade",
-        env=environment, pass_fds=database.anchors, process_group=0, stderr=subprocess.PIPE,
+        env=environment, pass_fds=anchors, process_group=0, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
         _, errors = await process.communicate()
