@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from mailproxy_server.app.ports import hold
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from tests.support.debian import require
 from tests.support.served import ANYWHERE, Front, front_on
@@ -33,10 +34,9 @@ class Watched:
         return number(await self.scrape(), name, **labels)
 
     async def status(self, path: str, method: str = "GET", **options: Any) -> int:
-        """Give the status of an answer, without following it elsewhere."""
-        async with self.http.request(
-            method, self.url + path, allow_redirects=False, **options
-        ) as answer:
+        """Give the status of the answer to a path as it is spelled, without following it."""
+        url = URL(self.url + path, encoded=True)
+        async with self.http.request(method, url, allow_redirects=False, **options) as answer:
             return answer.status
 
 

@@ -56,8 +56,14 @@ async def test_further_hosts_are_those_that_were_named(database_url: str) -> Non
 
 
 async def test_every_answer_has_the_headers_of_a_careful_page(watched: Watched) -> None:
-    for path in ("/metrics", "/nothing"):
-        async with watched.http.get(watched.url + path) as answer:
+    tenant = await watched.front.tenant_of(watched.front.first)
+    for path, host in (
+        ("/metrics", "localhost"),
+        ("/nothing", "localhost"),
+        ("/", "evil.test"),
+        (f"/api/events?tenant={tenant}", "localhost"),
+    ):
+        async with watched.http.get(watched.url + path, headers={"host": host}) as answer:
             policy = answer.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy

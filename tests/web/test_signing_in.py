@@ -2,6 +2,7 @@
 
 import json
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +110,17 @@ async def test_a_tenant_sees_nothing_of_another(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../page.py", "..%2Fpage.py", "x.html", "vendor", "vendor/uplot/LICENSE"]
+    "name",
+    ["../page.py", "..%2Fpage.py", "x.html", "vendor", "vendor/uplot/LICENSE", "./style.css"],
 )
 async def test_only_the_pages_own_files_are_given(watched: Watched, name: str) -> None:
     assert await watched.status(f"/static/{name}") == 404
+
+
+@pytest.mark.parametrize("before", ["", "/", "%2F", "../../../../../../../..", "x/..//"])
+async def test_no_other_file_of_the_machine_is_given(
+    watched: Watched, tmp_path: Path, before: str
+) -> None:
+    file = tmp_path / "secret.html"
+    file.write_text("secret")
+    assert await watched.status(f"/static/{before}{file}") == 404

@@ -50,21 +50,19 @@ class Guard:
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request in or refuse it; every answer carries the headers of a careful page."""
+        """Let a request in or refuse it."""
+        self._check_host(request)
+        self._check_origin(request)
+        self._check_access(request)
         try:
-            self._check_host(request)
-            self._check_origin(request)
-            self._check_access(request)
-            response = await handler(request)
-        except web.HTTPException as refusal:
-            refusal.headers.update(_HEADERS)
-            raise
+            return await handler(request)
         except Unavailable as error:
-            response = web.Response(status=503, text=error.message + "\n")
-        if not response.prepared:
-            for name, value in _HEADERS.items():
-                response.headers.setdefault(name, value)
-        return response
+            return web.Response(status=503, text=error.message + "\n")
+
+    async def dress(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Give every answer, streams and refusals too, the headers of a careful page."""
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
 
     def session(self) -> str:
         """Give the value of a cookie that stands for the token, for a while; any replica takes

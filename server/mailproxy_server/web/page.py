@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from mailproxy_server.web.events import Events
 from mailproxy_server.web.guard import COOKIE, SESSION_SECONDS, Guard
 from mailproxy_server.web.tenants import TenantChoice
 
-STATIC = files("mailproxy_server.web") / "static"
+STATIC = Path(__file__).parent / "static"
 _KINDS = {
     ".html": "text/html",
     ".css": "text/css",
@@ -106,14 +106,23 @@ def _json(answer: dict[str, Any], status: int = 200) -> web.Response:
     return web.json_response(answer, status=status, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
+@cache
+def _shipped() -> dict[str, tuple[str, bytes]]:
+    """Give the kind and octets of each file of the page: a request is looked up, and no path is
+    made of it."""
+    return {
+        file.relative_to(STATIC).as_posix(): (_KINDS[file.suffix], file.read_bytes())
+        for file in STATIC.rglob("*")
+        if file.suffix in _KINDS
+    }
+
+
 def _response(name: str) -> web.Response:
-    parts = PurePosixPath(name).parts
-    kind = _KINDS.get(PurePosixPath(name).suffix)
-    file = STATIC.joinpath(*parts)
-    if kind is None or ".." in parts or not file.is_file():
+    if name not in _shipped():
         raise web.HTTPNotFound(text="there is nothing here\n")
+    kind, octets = _shipped()[name]
     return web.Response(
-        body=file.read_bytes(),
+        body=octets,
         content_type=kind,
         charset="utf-8",
         headers={hdrs.CACHE_CONTROL: "no-cache"},

@@ -29,6 +29,7 @@ class Site:
     def application(self) -> web.Application:
         """Give it as aiohttp takes it."""
         application = web.Application(middlewares=[self.guard.watch], client_max_size=_LARGEST)
+        application.on_response_prepare.append(self.guard.dress)
         application.router.add_get("/metrics", self.metrics.get)
         application.router.add_get("/healthz", self._alive)
         application.router.add_get("/readyz", self._ready)
