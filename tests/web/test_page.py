@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.support.browser import Visit, browsing, visiting
 from tests.support.calling import ahead
 from tests.support.emails import composed
+from tests.support.eventually import eventually
 from tests.support.relay import ScriptedRelay
 from tests.support.relay_script import Seen, Turn
 from tests.support.served import dispatching
@@ -100,6 +101,28 @@ async def test_failures_are_listed_with_the_relays_words_and_lead_to_the_message
         await expect(failures).to_contain_text("550 no <b>such</b> user", timeout=20_000)
         await failures.get_by_role("link", name="nobody@b.test").click()
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text("Message")
+
+
+async def test_a_stream_that_breaks_and_comes_back_lists_no_failure_twice(watched: Watched) -> None:
+    opened = 0
+
+    async def cut(route: Route) -> None:
+        nonlocal opened
+        async with watched.http.get(route.request.url) as stream:
+            told = await stream.content.readuntil(b"\n\n")
+        opened += 1
+        await route.fulfill(body=b"retry: 50\n" + told, content_type="text/event-stream")
+
+    async with page_on(watched) as (visit, _):
+        await submit(watched, "nobody@b.test")
+        await visit.page.route("**/api/events*", cut)
+        await visit.page.reload()
+        failures = visit.page.get_by_role("region", name="Recent failures").last
+        await expect(failures).to_contain_text("nobody@b.test", timeout=20_000)
+        goal = opened + 3
+        await eventually(lambda: opened >= goal, "opened again")
+        await expect(failures.locator("tbody tr")).to_have_count(1)
+        await visit.page.unroute("**/api/events*", cut)
 
 
 async def test_an_account_is_paused_and_resumed_and_says_why_mail_waits(watched: Watched) -> None:

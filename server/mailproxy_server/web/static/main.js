@@ -16,12 +16,16 @@ const overview = new Overview(charts);
 const views = { overview, messages: new Messages(), message: new Message(), inbox: new Inbox(), caught: new Caught() };
 let shown = overview;
 
+function decoded(id) {
+  try { return decodeURIComponent(id); } catch { return id; }  // somebody's own idea of an address
+}
+
 function show(first = false) {
   const [path, query] = (location.hash.slice(1) || "/").split("?");
   const [, name = "", id = ""] = path.split("/");
   const key = name === "" ? "overview" : name === "inbox" && id ? "caught" : name;
   shown = views[key] ?? overview;
-  main.replaceChildren(...shown.view(key === "messages" ? new URLSearchParams(query) : decodeURIComponent(id)));
+  main.replaceChildren(...shown.view(key === "messages" ? new URLSearchParams(query) : decoded(id)));
   for (const link of document.querySelectorAll("nav a")) {
     const current = link.dataset.view === key || (key === "message" && link.dataset.view === "messages") || (key === "caught" && link.dataset.view === "inbox");
     if (current) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");

@@ -26,7 +26,9 @@ export class Overview {
   clear() { this.failures = []; }
 
   feed(told) {
-    this.failures = [...told.failures.reverse(), ...this.failures].slice(0, FAILURES);
+    const known = new Set(this.failures.map((each) => each.offset));  // a stream that was opened again tells all of them again
+    const fresh = told.failures.filter((each) => !known.has(each.offset)).reverse();
+    this.failures = [...fresh, ...this.failures].slice(0, FAILURES);
     if (!this.tiles?.get("rate").isConnected) return;
     const sent = this.charts.last("sent", 60).reduce((a, b) => a + b, 0);
     const failed = this.charts.last("failed", 60).reduce((a, b) => a + b, 0);
@@ -36,7 +38,7 @@ export class Overview {
     this.tiles.get("success").textContent = sent + failed ? `${(100 * sent / (sent + failed)).toFixed(1)}%` : "–";
     this.tiles.get("due").textContent = short(told.queue.reduce((total, each) => total + each.due, 0));
     this.tiles.get("p95").textContent = p95.length ? seconds(Math.max(...p95)) : "–";
-    if (told.failures.length) this.showFailures();
+    if (fresh.length) this.showFailures();
   }
 
   tick() { if (this.accounts?.isConnected && !this.accounts.contains(document.activeElement)) this.refresh(); }
