@@ -15,10 +15,16 @@ def with_crlf(octets: bytes) -> bytes:
 
 
 def recipients_of(octets: bytes) -> list[str]:
-    """Give the addresses of To, Cc and Bcc, each once, in their order."""
+    """Give the addresses of To, Cc and Bcc, each once, in their order.
+
+    Raises ValueError for a header that Python's parser cannot read.
+    """
     headers = BytesHeaderParser(policy=policy.default).parsebytes(octets)
     found: dict[str, None] = {}
     for name in ("To", "Cc", "Bcc"):
-        for value in headers.get_all(name, []):
-            found.update({clean(each.addr_spec): None for each in value.addresses})
+        try:
+            addresses = [each for value in headers.get_all(name, []) for each in value.addresses]
+        except Exception:  # Python's parser stumbles in many ways: IndexError, AttributeError, …
+            raise ValueError(f"its {name} cannot be read; give --to") from None
+        found.update({clean(each.addr_spec): None for each in addresses if each.domain})
     return list(found)

@@ -116,9 +116,9 @@ def _finished(
         )
     try:
         octets = with_crlf(path.read_bytes())
-    except OSError as error:
+        recipients = to or recipients_of(octets)
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--eml") from None
-    recipients = to or recipients_of(octets)
     if not recipients:
         raise typer.BadParameter("the file names no recipients; give --to", param_hint="--eml")
     return Message(raw_mime=octets, recipients=recipients, return_path=sender)

@@ -9,13 +9,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from email.headerregistry import HeaderRegistry
 from email.message import EmailMessage
+from functools import lru_cache
 from typing import Any
 
 PICTURE_OCTETS = 2 * 2**20
 """The largest picture that is put into the HTML."""
 _CID = re.compile(r"""(["'(])\s*cid:([^"')\s]+)""", re.IGNORECASE)
 _HEADERS = ("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "X-Mailproxy-Id")
+_STRUCTURED, _TEXT = HeaderRegistry(), HeaderRegistry(use_default_map=False)
+_INSTEAD = {
+    "content-type": "application/octet-stream",
+    "content-disposition": "attachment",
+    "content-transfer-encoding": "8bit",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +35,23 @@ class Part:
     octets: bytes
 
 
+@lru_cache(maxsize=4096)
+def _read(name: str, value: str) -> Any:
+    """Read a header, which Python's parser does anew for each question about it, and where it
+    breaks on one, give its text."""
+    try:
+        return _STRUCTURED(name, value)
+    except Exception:
+        instead = _INSTEAD.get(name.lower())
+        return _STRUCTURED(name, instead) if instead else _TEXT(name, value)
+
+
+_READING = policy.default.clone(header_factory=_read)
+
+
 def parsed(octets: bytes) -> EmailMessage:
     """Parse it; whatever it is, something is given."""
-    message = message_from_bytes(octets, policy=policy.default)
+    message = message_from_bytes(octets, policy=_READING)
     assert isinstance(message, EmailMessage)
     return message
 
@@ -37,7 +59,7 @@ def parsed(octets: bytes) -> EmailMessage:
 def summary(octets: bytes) -> dict[str, str]:
     """Give its headers."""
     message = parsed(octets)
-    return {name: _header(message, name) for name in _HEADERS if message.get(name) is not None}
+    return {name: str(message[name]) for name in _HEADERS if message[name] is not None}
 
 
 def text(message: EmailMessage) -> str:
@@ -98,10 +120,3 @@ def _leaves(message: EmailMessage) -> Iterator[EmailMessage]:
     for part in message.walk():
         if not part.is_multipart() and isinstance(part, EmailMessage):
             yield part
-
-
-def _header(message: EmailMessage, name: str) -> str:
-    try:
-        return str(message[name])
-    except (ValueError, LookupError):
-        return ""
