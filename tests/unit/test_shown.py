@@ -59,12 +59,13 @@ def test_a_header_that_cannot_be_read_hides_no_other(value: bytes) -> None:
 @pytest.mark.parametrize("value", BROKEN)
 def test_recipients_are_not_guessed_from_it(value: bytes) -> None:
     octets = b"To: ann@b.test\r\nCc: " + value + b"\r\n\r\nHi"
+    said = ""
     try:
         found = recipients_of(octets)
     except ValueError as error:
-        assert str(error) == "its Cc cannot be read; give --to"
-    else:
-        assert found[0] == "ann@b.test"
+        found, said = ["ann@b.test"], str(error)
+    assert found[0] == "ann@b.test"
+    assert said in ("", "its Cc cannot be read; give --to")
 
 
 def test_an_empty_group_names_nobody() -> None:
