@@ -16,7 +16,7 @@ _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def refusing(seen: Seen) -> str | None:
-    return "550 5.1.1 no\x1b[2J such user" if "nobody" in seen.line else None
+    return "550 5.1.1 no\x1b[2J [/red] such user" if "nobody" in seen.line else None
 
 
 async def test_a_terminal_shows_what_happens_until_it_is_ended(front: Front) -> None:
@@ -50,7 +50,8 @@ async def test_a_terminal_shows_what_happens_until_it_is_ended(front: Front) -> 
             await front.first.submit(email)
         await until("SENT")
         await until("nobody@b.test")
-        assert b"\x1b[2J such" not in seen, "a relay's words steer no terminal"
+        await until("[/red] such user")
+        assert b"\x1b[2J [" not in seen, "a relay's words steer no terminal"
         process.send_signal(2)
         assert await asyncio.wait_for(process.wait(), 20) == 0
         os.close(ours)

@@ -1,14 +1,19 @@
 """Counts by account keep their names few, and outlive a database that is away."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.telemetry import names, tally
 from mailproxy_server.telemetry.names import TenantNames
+from mailproxy_server.telemetry.pulse import Pulse
 from mailproxy_server.telemetry.tally import Rising, Tally
 from prometheus_client import CollectorRegistry, Counter
+
+from tests.support.eventually import eventually
 
 LABELS = ("tenant_id", "tenant_name", "account_id", "account_name")
 
@@ -73,6 +78,26 @@ async def test_what_was_counted_while_the_database_was_away_is_not_lost() -> Non
     counts.add(meter, key, 3)
     await counts.write()
     assert samples(registry) == {"a": 5}
+
+
+async def test_a_look_that_fails_is_told_of_and_stops_neither_the_pulse_nor_other_looks() -> None:
+    beats = 0
+
+    async def broken() -> None:
+        raise LookupError("no such tenant")
+
+    async def away() -> None:
+        raise Unavailable("DATABASE_UNAVAILABLE", "away", 1.0)
+
+    async def count() -> None:
+        nonlocal beats
+        beats += 1
+
+    pulse = asyncio.create_task(Pulse("front", [broken, away, count]).run())
+    with structlog.testing.capture_logs() as lines:
+        await eventually(lambda: beats == 2, "two beats")
+    pulse.cancel()
+    assert [line["event"] for line in lines] == ["numbers of this process were not written"] * 2
 
 
 def test_a_total_kept_elsewhere_is_written_as_it_rises() -> None:

@@ -111,7 +111,8 @@ def _lanes(accounts: Iterable[queue_pb2.AccountQueueStatus]) -> Table:
         words = state_of(each.health)
         style = "" if words == "sends" else "yellow"
         oldest = output.local_time(each.oldest_due_time)
-        table.add_row(each.account_id, *map(str, numbers), oldest, Text(words, style=style))
+        cells = map(Text, (each.account_id, *map(str, numbers), oldest))
+        table.add_row(*cells, Text(words, style=style))
     return table
 
 
@@ -123,8 +124,8 @@ def _outcomes(reports: Iterable[delivery_pb2.DeliveryReport]) -> Table:
         table.add_row(
             output.local_time(each.event_time),
             output.coloured(output.name(delivery_pb2.ReportEvent, each.event, "REPORT_EVENT_")),
-            each.account_id,
-            output.clean(each.recipient),
-            output.clean(output.why(each)[:200]),
+            Text(each.account_id),
+            Text(output.clean(each.recipient)),  # not markup, whatever a relay says
+            Text(output.clean(output.why(each)[:200])),
         )
     return table

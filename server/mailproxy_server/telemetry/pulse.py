@@ -1,8 +1,9 @@
 """The pulse of a process: how late it comes, and what is looked at once a second."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
 
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.telemetry.meters import LOOP_LAG
@@ -12,6 +13,8 @@ _TICKS = 4
 
 Look = Callable[[], Awaitable[None]]
 """Writes numbers; raises `Unavailable` when it cannot now."""
+
+log = structlog.get_logger()
 
 
 class Pulse:
@@ -32,7 +35,14 @@ class Pulse:
             await self.look()
 
     async def look(self) -> None:
-        """Look once, as at the end of a process."""
+        """Look once, as at the end of a process.
+
+        A look that fails stops no other one, and is made again with the next beat.
+        """
         for look in self._looks:
-            with contextlib.suppress(Unavailable):  # the next beat looks again
+            try:
                 await look()
+            except Unavailable:
+                pass
+            except Exception:
+                log.exception("numbers of this process were not written")
