@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.between import between
+from tests.support.serving import ROOT
 from tests.support.watched import Watched, watched_on
 
 TOKEN = "an-operators-token"
@@ -51,8 +53,30 @@ async def test_metrics_can_be_opened_and_nothing_else_is(database_url: str) -> N
 
 async def test_further_hosts_are_those_that_were_named(database_url: str) -> None:
     async with watched_on(database_url, http_hosts=("mail.corp",)) as watched:
-        assert await watched.status("/healthz", headers={"host": "mail.corp:443"}) == 200
-        assert await watched.status("/healthz", headers={"host": "other.corp"}) == 421
+        assert await watched.status("/metrics", headers={"host": "mail.corp:443"}) == 200
+        assert await watched.status("/metrics", headers={"host": "other.corp"}) == 421
+        assert await watched.status("/healthz", headers={"host": "other.corp"}) == 200
+
+
+async def test_who_sends_the_token_comes_by_any_name_and_nobody_else(database_url: str) -> None:
+    async with watched_on(database_url, http_token=TOKEN) as watched:
+        async with watched.http.post(
+            watched.url + "/login", data={"token": TOKEN}, allow_redirects=False
+        ) as answer:
+            cookie = answer.cookies["mailproxy"].value
+        for name in compose_targets():
+            host = {"host": name}
+            assert await watched.status("/metrics", headers=host | BEARER) == 200
+            for more in ({}, {"authorization": "Bearer wrong"}, {"cookie": f"mailproxy={cookie}"}):
+                assert await watched.status("/metrics", headers=host | more) == 421
+
+
+def compose_targets() -> list[str]:
+    """Give what Prometheus scrapes in deploy/, with the token."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (job,) = config["scrape_configs"]
+    assert job["authorization"]["credentials_file"]
+    return [target for group in job["static_configs"] for target in group["targets"]]
 
 
 async def test_every_answer_has_the_headers_of_a_careful_page(watched: Watched) -> None:

@@ -2,7 +2,8 @@
 
 A page with buttons on loopback is open to other pages in the same browser: by DNS rebinding, a
 name of theirs that points here, and by requests across origins. So Host must be an address, or a
-name that was named; whatever changes something must come from this origin.
+name that was named, unless the token comes along; whatever changes something must come from this
+origin.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ COOKIE = "mailproxy"
 SESSION_SECONDS = 12 * 3600
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+_HEALTH = ("/healthz", "/readyz")
+"""For everybody: it says nothing but whether this server is up."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -75,6 +78,10 @@ class Guard:
         return bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
 
     def _check_host(self, request: web.Request) -> None:
+        """Refuse a name that was not named, except for who sends the token itself: a page that
+        points its name here does not know it. Prometheus does, and comes by any name."""
+        if _path(request) in _HEALTH or self._bears_token(request):
+            return
         try:
             host = urlsplit(f"//{request.headers.get(hdrs.HOST, '')}").hostname or ""
         except ValueError:
@@ -96,9 +103,8 @@ class Guard:
             raise web.HTTPForbidden(text="requests from other pages are not answered\n")
 
     def _check_access(self, request: web.Request) -> None:
-        resource = request.match_info.route.resource
-        path = resource.canonical if resource else ""
-        if path in ("/healthz", "/readyz", "/login") or path.startswith("/static/"):
+        path = _path(request)
+        if path in _HEALTH or path == "/login" or path.startswith("/static/"):
             return
         if path == "/metrics" and self.metrics_open:
             return
@@ -116,9 +122,12 @@ class Guard:
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
 
-    def _has_token(self, request: web.Request) -> bool:
+    def _bears_token(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() == "bearer" and self.knows(given.strip()):
+        return scheme.lower() == "bearer" and self.knows(given.strip())
+
+    def _has_token(self, request: web.Request) -> bool:
+        if self._bears_token(request):
             return True
         until, _, seal = request.cookies.get(COOKIE, "").partition(".")
         if not (until.isascii() and until.isdigit() and len(until) < 12):
@@ -128,6 +137,12 @@ class Guard:
 
     def _seal(self, until: str) -> str:
         return hmac.new(self.token.encode(), f"page {until}".encode(), hashlib.sha256).hexdigest()
+
+
+def _path(request: web.Request) -> str:
+    """Give the path of the route that will answer; "" where there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
 
 
 def _is_address(host: str) -> bool:
