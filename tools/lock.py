@@ -3,8 +3,8 @@
 requirements.lock is what `make run` installs, requirements-dev.lock what `make test` adds,
 requirements-proto.lock the environment of the stub generator, and requirements-pip.lock the pip
 that installs them all: the one that came with Python may be years old, and takes twice as long.
-Pins that still fit are kept, unless `--upgrade` asks for the newest. uv resolves; it comes into an environment that is
-thrown away, and asks the package index that pip is set up with.
+Pins that still fit are kept, unless `--upgrade` asks for the newest. uv resolves; it comes into an
+environment that is thrown away, and asks the package index that pip is set up with.
 
     python tools/lock.py [--upgrade]
 """
