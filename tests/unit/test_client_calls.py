@@ -64,6 +64,16 @@ def test_only_what_passes_is_repeated_and_when_the_server_says(
     assert pause(code, after, **given) == expected
 
 
+def test_a_refusal_that_grpc_lost_is_asked_for_again_and_no_other_internal_error_is() -> None:
+    codes = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    lost = [MailProxyError("Internal error from Core", code=code) for code in codes]
+    other = MailProxyError("Exception deserializing response!", code=grpc.StatusCode.INTERNAL)
+    pauses = [
+        pause_before_retry(each, attempt=1, remaining=9.0, jitter=0.0) for each in (*lost, other)
+    ]
+    assert pauses == [0.025, None, None]
+
+
 @pytest.mark.parametrize("reason", ["DRAINING", "QUEUE_FULL", "INFLIGHT_BYTES"])
 def test_what_was_surely_not_carried_out_is_always_repeated(reason: str) -> None:
     assert pause(U, 0.1, reason, repeatable=False) == 0.1

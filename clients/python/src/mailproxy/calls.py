@@ -64,7 +64,7 @@ def pause_before_retry(
 
 
 def _passing(error: MailProxyError) -> bool:
-    if error.code is grpc.StatusCode.UNAVAILABLE or _cut_short(error):
+    if error.code is grpc.StatusCode.UNAVAILABLE or _cut_short(error) or _lost(error):
         return True
     return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
 
@@ -75,6 +75,13 @@ def _cut_short(error: MailProxyError) -> bool:
     So it ends those that a stopping server has not begun. A client that was closed has a reason.
     """
     return error.code is grpc.StatusCode.CANCELLED and not error.reason
+
+
+def _lost(error: MailProxyError) -> bool:
+    """Whether grpc.aio lost the status: an upload was refused while a part of it was being written,
+    and the write failed before the refusal was read. The next attempt reads it.
+    """
+    return error.code is grpc.StatusCode.INTERNAL and error.message == "Internal error from Core"
 
 
 class Attempts:
