@@ -46,7 +46,10 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """`sent` deliveries were sent in the `seconds` before now, as the newest reports tell."""
+    """`sent` deliveries were sent in the `seconds` before now, all of which had more to send.
+
+    What an account sent while it waited for mail says nothing of how fast it can.
+    """
 
     sent: int = 0
     seconds: float = 0.0
@@ -84,11 +87,27 @@ FROM mailproxy.accounts WHERE tenant_id = $1 AND account_id = ANY($2)
 """
 
 _SPEED = """
-SELECT account_id, count(*), extract(epoch FROM now() - min(reported_at))::float8
-FROM mailproxy.report_log
-WHERE tenant_id = $1 AND log_offset > $3 AND reported_at > now() - interval '1 minute'
-  AND event = 2 AND account_id = ANY($2)
-GROUP BY account_id
+WITH busy AS MATERIALIZED (
+    SELECT each.account_id, greatest(
+        now() - interval '1 minute',
+        (SELECT min(first.due_at)
+         FROM (VALUES (10::smallint), (20::smallint), (30::smallint), (40::smallint)
+              ) AS band(priority)
+         CROSS JOIN LATERAL (
+             SELECT o.due_at FROM mailproxy.deliveries o
+             WHERE o.tenant_id = $1 AND o.account_id = each.account_id
+               AND o.priority = band.priority AND o.worker_id IS NULL AND NOT o.held
+               AND o.due_at <= now()
+             ORDER BY o.due_at LIMIT 1) first),
+        (SELECT reported_at FROM mailproxy.report_log
+         WHERE tenant_id = $1 AND log_offset = $3 AND reported_at > now() - interval '1 minute')
+        ) AS since
+    FROM unnest($2::text[]) each(account_id))
+SELECT account_id, count(*), extract(epoch FROM now() - since)::float8
+FROM busy JOIN mailproxy.report_log r USING (account_id)
+WHERE r.tenant_id = $1 AND r.log_offset > $3 AND r.reported_at > now() - interval '1 minute'
+  AND r.reported_at > since AND r.event = 2
+GROUP BY account_id, since
 """
 
 
@@ -109,9 +128,10 @@ async def means(link: Connection, tenant_id: UUID, account_ids: Sequence[str]) -
 async def speeds(
     link: Connection, tenant_id: UUID, account_ids: Sequence[str], after: int
 ) -> dict[str, Speed]:
-    """Read how fast accounts sent within the last minute, from reports after an offset.
+    """Read how fast accounts sent since their oldest due delivery was due, within the last minute
+    and the reports after an offset.
 
-    Takes no lock; relies on the primary keys of the newest days.
+    Takes no lock; relies on the primary keys of the newest days, and on deliveries_due.
     """
     rows = await link.fetch(_SPEED, tenant_id, account_ids, after)
     return {row[0]: Speed(row[1], row[2]) for row in rows}

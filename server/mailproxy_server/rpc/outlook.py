@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -23,8 +23,8 @@ Key = tuple[UUID, str]
 
 @dataclass(slots=True)
 class _View:
-    delay: timedelta | None = None
-    """From now to the attempt; None when nobody can tell."""
+    moment: datetime | None = None
+    """When what was due as it was read will have been attempted; None when nobody can tell."""
     read_at: float = 0.0
     reading: asyncio.Task[None] | None = None
 
@@ -46,18 +46,18 @@ class Outlook:
         if view.reading is None and now - view.read_at > _FRESH_SECONDS:
             view.reading = asyncio.create_task(self._look(key, view), name="outlook")
         known = view.read_at and now - view.read_at < _FORGET_SECONDS
-        return due_at + view.delay if known and view.delay is not None else None
+        return max(due_at, view.moment) if known and view.moment is not None else None
 
     async def _look(self, key: Key, view: _View) -> None:
         try:
-            view.delay = await self._delay(*key)
+            view.moment = await self._moment(*key)
             view.read_at = time.monotonic()
         except (Unavailable, asyncpg.PostgresError):
             view.read_at = 0.0
         finally:
             view.reading = None
 
-    async def _delay(self, tenant_id: UUID, account_id: str) -> timedelta | None:
+    async def _moment(self, tenant_id: UUID, account_id: str) -> datetime | None:
         async with borrowed(self._pool) as link:
             head = await read.head(link, tenant_id)
             found = await explaining.accounts(link, tenant_id, [account_id], head)
@@ -68,5 +68,4 @@ class Outlook:
         fresh = explain.Waiting(
             0, "", account_id, at.now, 0, sending=False, fetching=False, held=False, ahead=ahead
         )
-        moment = waits.estimate(fresh, at)
-        return moment - at.now if moment is not None else None
+        return waits.estimate(fresh, at)
