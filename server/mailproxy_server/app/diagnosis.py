@@ -3,6 +3,7 @@
 A part that cannot be looked at is a finding itself; the others are looked at all the same.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ import asyncpg
 from cryptography import x509
 
 from mailproxy_server.app import findings
+from mailproxy_server.app.datadir import locate
 from mailproxy_server.app.findings import Finding, fault, well
 from mailproxy_server.app.reading import database
 from mailproxy_server.app.refusal import Refusal
@@ -139,12 +141,10 @@ async def _notifications(
 def _places(settings: Settings) -> list[Finding]:
     """Look at what is on this machine: disks and the certificate."""
     found = []
-    folders = {tempfile.gettempdir()}
-    if settings.data_dir is not None and settings.data_dir.is_dir():
-        folders.add(str(settings.data_dir))
-    for folder in sorted(folders):
+    folders = {Path(tempfile.gettempdir()), locate(settings.data_dir)}
+    for folder in sorted(filter(os.path.isdir, folders)):
         usage = shutil.disk_usage(folder)
-        found.append(findings.disk(folder, usage.free, usage.total))
+        found.append(findings.disk(str(folder), usage.free, usage.total))
     if settings.tls_certificate is not None:
         found.append(_certificate(settings.tls_certificate))
     return found

@@ -163,10 +163,7 @@ async def waiting(link: Connection) -> list[Waiting]:
     """List live accounts that have due mail."""
     rows = await link.fetch(
         """SELECT coalesce(t.name, ''), a.account_id, d.due,
-                  extract(epoch FROM now() - d.oldest)::float8,
-                  (SELECT max(r.reported_at) FROM mailproxy.report_log r
-                   WHERE r.tenant_id = a.tenant_id AND r.account_id = a.account_id AND r.event = 2
-                     AND r.reported_at > now() - interval '1 day'),
+                  extract(epoch FROM now() - d.oldest)::float8, r.last_sent_at,
                   p.note IS NOT NULL, coalesce(p.note, ''), a.limits::text,
                   coalesce(u.usage::text, '{}')
            FROM (SELECT tenant_id, account_id, count(*) AS due, min(due_at) AS oldest
@@ -175,6 +172,11 @@ async def waiting(link: Connection) -> list[Waiting]:
                  ORDER BY 3 DESC LIMIT 100) d
            JOIN mailproxy.accounts a USING (tenant_id, account_id)
            LEFT JOIN mailproxy.tenants t USING (tenant_id)
+           LEFT JOIN (  -- read once, for all of them: there is no index by account
+               SELECT tenant_id, account_id, max(reported_at) AS last_sent_at
+               FROM mailproxy.report_log
+               WHERE event = 2 AND reported_at > now() - interval '1 day' GROUP BY 1, 2) r
+             USING (tenant_id, account_id)
            LEFT JOIN LATERAL (
                SELECT p.note FROM mailproxy.pauses p
                WHERE p.tenant_id = a.tenant_id AND p.account_id IN ('', a.account_id)

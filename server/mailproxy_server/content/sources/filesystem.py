@@ -4,7 +4,6 @@ Each name on the way is opened from the folder before it, never following a link
 that is swapped meanwhile leads elsewhere.
 """
 
-import asyncio
 import errno
 import os
 import stat
@@ -13,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from mailproxy.v1 import message_pb2
 
+from mailproxy_server.content.sources.beside import Beside
 from mailproxy_server.content.sources.source import PIECE, Unfetchable
 from mailproxy_server.content.vetting import Refused, vet_path
 
@@ -38,11 +38,30 @@ class Filesystem:
             root, names = vet_path(file.filesystem, self._roots)
         except Refused as refused:
             raise Unfetchable(str(refused)) from None
-        opened = await asyncio.to_thread(open_beneath, root, names)
+        opened = _Opened()
+        threads = Beside(opened.close)
         try:
-            yield _pieces(opened)
+            await threads.run(opened.open, root, names)
+            yield _pieces(threads, opened)
         finally:
-            os.close(opened)
+            threads.close()
+
+
+class _Opened:
+    """The descriptor of a file, once it is there."""
+
+    def __init__(self) -> None:
+        self._number = -1
+
+    def open(self, root: str, names: Sequence[str]) -> None:
+        self._number = open_beneath(root, names)
+
+    def read(self) -> bytes:
+        return os.read(self._number, _MANY)
+
+    def close(self) -> None:
+        if self._number >= 0:
+            os.close(self._number)
 
 
 def open_beneath(root: str, names: Sequence[str]) -> int:
@@ -79,10 +98,10 @@ def _fault(error: OSError) -> Unfetchable:
     return Unfetchable("it cannot be read", passing=True)
 
 
-async def _pieces(opened: int) -> AsyncIterator[bytes]:
+async def _pieces(threads: Beside, opened: _Opened) -> AsyncIterator[bytes]:
     while True:
         try:
-            octets = await asyncio.to_thread(os.read, opened, _MANY)
+            octets = await threads.run(opened.read)
         except OSError as error:
             raise _fault(error) from None
         if not octets:

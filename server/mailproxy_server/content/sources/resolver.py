@@ -82,6 +82,9 @@ async def dial(
         except OSError as error:
             found.close()
             failed = error
+        except BaseException:
+            found.close()
+            raise
         else:
             return found
     raise failed

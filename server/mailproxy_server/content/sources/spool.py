@@ -1,11 +1,12 @@
 """A file on its way: digested as it comes, in memory while it is small, else on the disk."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self
+
+from mailproxy_server.content.sources.beside import Beside
 
 
 class TooLarge(Exception):
@@ -20,6 +21,7 @@ class Spool:
         self.octets = 0
         self._memory = memory
         self._file = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115 - closed by __exit__
+        self._threads = Beside(self._file.close)
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
 
@@ -41,7 +43,7 @@ class Spool:
         if self.octets <= self._memory:
             self._take(octets)
         else:
-            await asyncio.to_thread(self._take, octets)
+            await self._threads.run(self._take, octets)
 
     async def chunks(self, octets: int) -> AsyncIterator[bytes]:
         """Give all of it in chunks of so many octets, the last of them shorter."""
@@ -58,7 +60,7 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._threads.close()
 
     def _take(self, octets: bytes) -> None:
         self._sha256.update(octets)
@@ -68,4 +70,4 @@ class Spool:
     async def _read(self, octets: int) -> bytes:
         if self.octets <= self._memory:
             return self._file.read(octets)
-        return await asyncio.to_thread(self._file.read, octets)
+        return await self._threads.run(self._file.read, octets)
