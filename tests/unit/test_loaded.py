@@ -6,7 +6,7 @@ import sys
 
 def test_a_dispatcher_loads_neither_grpc_nor_a_web_server_nor_alembic() -> None:
     program = (
-        "import sys, mailproxy_server.__main__, mailproxy_server.app.dispatch;"
+        "import sys, mailproxy_server.app.roles, mailproxy_server.app.dispatch;"
         "print({'grpc', 'aiohttp.web', 'alembic'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -33,7 +33,8 @@ MODULES = {
 def run_role(role: str, number: int, supervisor: int, report: int) -> int:
     """Run the role until it has drained; gives the exit code.
 
-    A refusal goes to the supervisor, which says it once for the whole run.
+    A refusal goes to the supervisor, which says it once for the whole run. Garbage is looked for
+    from the moment when the role's imports are done.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -70,6 +71,7 @@ async def _run(role: str, number: int, supervisor: int, report: int) -> None:
     module = importlib.import_module(MODULES[role])
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
+    gc.enable()
     assert settings.database_url is not None
     await module.run(settings, lifeline, settings.database_url.get_secret_value())
 
