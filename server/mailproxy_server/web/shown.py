@@ -35,7 +35,7 @@ class Part:
     octets: bytes
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def _read(name: str, value: str) -> Any:
     """Read a header, which Python's parser does anew for each question about it, and where it
     breaks on one, give its text."""
