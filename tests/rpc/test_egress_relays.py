@@ -1,6 +1,10 @@
 """Where it is asked for, relays are judged as attachments' sources are; ordinarily they are not."""
 
+import asyncio
+import gc
+import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -66,3 +70,26 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
         found.close()
         with pytest.raises(ConnectionRefusedError):
             await dial("x.test", 1, Egress.of(["127.0.0.0/8"]), lookup)
+
+
+async def test_a_connection_that_is_being_made_ends_with_who_waits_for_it() -> None:
+    async def lookup(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(3):  # what it does not accept: the next one is not answered
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(deaf.getsockname())
+        port = deaf.getsockname()[1]
+        dialling = asyncio.create_task(dial("x.test", port, Egress.of(["127.0.0.0/8"]), lookup))
+        await asyncio.wait([dialling], timeout=0.1)
+        assert not dialling.done()
+        dialling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        del dialling
+        gc.collect()  # a socket that was left open is told of here

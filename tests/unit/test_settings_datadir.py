@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from mailproxy_server.app.datadir import DataDir, locate
+from mailproxy_server.app.diagnosis import examine
 from mailproxy_server.app.refusal import Refusal
+from mailproxy_server.settings import Settings
+from pydantic import SecretStr
 
 
 def mode(path: Path) -> int:
@@ -35,6 +38,19 @@ def test_an_ordinary_user_s_is_below_the_state_home() -> None:
     with ordinary():
         assert locate(None, {"XDG_STATE_HOME": "/s"}) == Path("/s/mailproxy")
         assert locate(None, {"XDG_STATE_HOME": "relative"}).is_absolute()
+
+
+async def test_diagnose_looks_at_its_disk_also_where_no_setting_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "mailproxy").mkdir()
+    away = Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
+    found = [each async for each in examine(away)]
+    disks = [each.words for each in found if each.subject == "disk"]
+    assert any(words.endswith(str(tmp_path / "mailproxy")) for words in disks), disks
+    assert found[-1].fault == "database_away"
 
 
 @pytest.mark.needs_root
