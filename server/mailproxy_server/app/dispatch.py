@@ -87,7 +87,13 @@ async def run(
             watching.http(settings, lifeline, common.pool, lambda: not lifeline.draining),
         ):
             lifeline.ready()
-            await _until_drain(lifeline, [*tasks, beating, parts.failed])
+            try:
+                await lifeline.until_drain(*tasks, beating, parts.failed)
+            except LeaseLost as lost:
+                log.error(
+                    "the lease was lost; this process ends and a new one begins", why=str(lost)
+                )
+                raise SystemExit(3) from None
             for task in tasks:
                 task.cancel()
             await parts.roster.drain(settings.drain_seconds)
@@ -192,18 +198,6 @@ def _day_over(day: date, fate: Fate) -> None:
 
 def _refused(error: Exception) -> None:
     log.error("what is too old could not be removed", why=str(error))
-
-
-async def _until_drain(lifeline: Lifeline, parts: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for the drain; raise if a part of the dispatcher ends before."""
-    drain = asyncio.create_task(lifeline.until_drain())
-    done, _ = await asyncio.wait([drain, *parts], return_when=asyncio.FIRST_COMPLETED)
-    for part in done - {drain}:
-        try:
-            part.result()
-        except LeaseLost as lost:
-            log.error("the lease was lost; this process ends and a new one begins", why=str(lost))
-            raise SystemExit(3) from None
 
 
 def _loader(accounts: Accounts, settings: Settings, timeouts: Timeouts | None) -> Load:

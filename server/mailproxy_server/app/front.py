@@ -1,6 +1,8 @@
 """The front's process: builds its parts, wires them, and ends them in order."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -82,22 +84,31 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
                 CHANNEL: parts.templates.changed,
             },
         )
-        hearing = asyncio.create_task(ear.run(), name="ear")
-        dating = asyncio.create_task(days.keep(common.pool), name="days")
+        beside = [
+            asyncio.create_task(ear.run(), name="ear"),
+            asyncio.create_task(days.keep(common.pool), name="days"),
+        ]
         server = GrpcServer(parts.registry, reflection=settings.reflection)
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
-        await _serve(settings, lifeline, parts, server, common.pool)
+        async with _watched(settings, lifeline, parts, common.pool):
+            lifeline.ready()
+            try:
+                await lifeline.until_drain(*beside)
+            finally:
+                lifeline.drain()
+                await server.drain(settings.drain_seconds)
         await parts.intake.close()
         await parts.kitchen.close()
-        hearing.cancel()
-        dating.cancel()
+        for task in beside:
+            task.cancel()
 
 
-async def _serve(
-    settings: Settings, lifeline: Lifeline, parts: "Parts", server: GrpcServer, pool: HotPool
-) -> None:
-    """Be ready, and watched, until the drain; then drain."""
+@asynccontextmanager
+async def _watched(
+    settings: Settings, lifeline: Lifeline, parts: "Parts", pool: HotPool
+) -> AsyncIterator[None]:
+    """Be watched, and serve HTTP, for the length of the block."""
     tail, registry = parts.tail, parts.registry
     lags = looks.report_lags(tail, watching.names(pool))
     seen = [parts.metering.write, looks.streams(registry), lags]
@@ -109,9 +120,7 @@ async def _serve(
         watching.watched("front", pool, seen),
         watching.http(settings, lifeline, pool, lambda: not lifeline.draining, routes),
     ):
-        lifeline.ready()
-        await lifeline.until_drain()
-        await server.drain(settings.drain_seconds)
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 from dataclasses import dataclass, field
+from typing import Any
 
 MARGIN = 3.0  # seconds past the drain after which a child is ended
 
@@ -35,9 +36,17 @@ class Lifeline:
         """Whether the drain has begun."""
         return self._draining.is_set()
 
-    async def until_drain(self) -> None:
-        """Wait until the drain begins."""
-        await self._draining.wait()
+    async def until_drain(self, *parts: asyncio.Future[None]) -> None:
+        """Wait until the drain begins. A part of the process that ends before ends the wait, with
+        what it raised if it raised."""
+        drain = asyncio.create_task(self._draining.wait())
+        either: list[asyncio.Future[Any]] = [drain, *parts]
+        try:
+            done, _ = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drain.cancel()
+        for part in done - {drain}:
+            part.result()
 
     def attach(self) -> None:
         """Begin to listen, on the running loop; call once, early."""

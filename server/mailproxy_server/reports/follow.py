@@ -37,7 +37,8 @@ async def follow(
     """Yield what comes after `start`: the first batch at once, then one whenever there are
     reports, and an empty one when none was wanted for `beat_seconds`. Never ends by itself.
 
-    Raises CURSOR_EXPIRED when what comes next is no longer kept.
+    Raises CURSOR_EXPIRED when what comes next is no longer kept, and what the tail's reader
+    failed with.
     """
     feed, place = await tail.follow(tenant_id, start.offset)
     now = asyncio.get_running_loop().time
@@ -45,6 +46,7 @@ async def follow(
         cursor, beat_at = start, now()
         while True:
             moved = feed.moved
+            feed.check()
             found = await _next(tail, feed, cursor)
             for batch in _split(found, cursor.log_id, wanted, feed):
                 cursor = batch.cursor

@@ -47,6 +47,11 @@ class Feed:
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     reader: asyncio.Task[None] | None = None
 
+    def check(self) -> None:
+        """Raise what its reader has failed with, by a fault of ours: nothing more will come."""
+        if self.reader is not None and self.reader.done() and not self.reader.cancelled():
+            self.reader.result()
+
     def since(self, offset: int) -> Sequence[DeliveryReport] | None:
         """Give what follows `offset`; None when the ring does not reach back that far."""
         missing = self.cursor.offset - offset
@@ -105,6 +110,7 @@ class Tail:
                 feed.reader = asyncio.create_task(
                     self._read_all(feed), name="tail", context=Context()
                 )
+                feed.reader.add_done_callback(lambda _: self._end(feed))
         feed, place = self._feeds[tenant_id], Place(offset)
         feed.places.add(place)
         return feed, place
@@ -114,7 +120,13 @@ class Tail:
         feed.places.discard(place)
         if not feed.places and feed.reader is not None:
             feed.reader.cancel()
+            self._end(feed)
+
+    def _end(self, feed: Feed) -> None:
+        """Read no more of it: who follows it is woken, who comes next begins a new one."""
+        if self._feeds.get(feed.tenant_id) is feed:
             del self._feeds[feed.tenant_id]
+        feed.moved.set()
 
     async def page(self, tenant_id: UUID, after: Cursor) -> list[DeliveryReport]:
         """Read a page from the database, for who is behind the ring."""

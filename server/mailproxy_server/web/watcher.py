@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from mailproxy_server.mail.errors import MailProxyError, Unavailable
 from mailproxy_server.queue import counts, read
@@ -28,6 +29,8 @@ REPLAYED = 20_000
 _RETRY_SECONDS = 1.0
 _COUNT_SECONDS = 2.0
 _SHARE = 0.02
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -81,7 +84,10 @@ class Watcher:
                             watched.flow.add(report, _accepted_ms(report.message_id))
             except (MailProxyError, asyncpg.PostgresError):
                 watched.flow = Flow()
-                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception as error:  # a fault of ours with one report must not stop the page
+                watched.flow = Flow()
+                log.error("the page cannot follow the reports", exc_info=error)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _start(self, tenant_id: UUID) -> Cursor:
         """Give where the last five minutes begin, or as much of them as is read."""
