@@ -122,6 +122,7 @@ async def test_what_the_database_alone_does_not_take_is_refused_and_told(desk: D
     assert field == "email"
     assert "CheckViolationError" in error
     assert len(await desk.queue.reports()) == len(desk.bugs) == 1
+    assert (set(), {str(desk.queue.tenant_id)}) in desk.told
 
 
 async def test_large_rows_are_not_read_before_their_turn(desk: Desk) -> None:

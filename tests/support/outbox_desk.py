@@ -55,7 +55,9 @@ class Desk:
             self.queue.pool,
             largest,
             poll_seconds,
-            lambda accounts, tenants: self.told.append((set(accounts), set(tenants))),
+            lambda accounts, refused: self.told.append(
+                (set(accounts), {str(row.tenant_id) for row in refused if row.tenant_id})
+            ),
             lambda message_id, error: self.bugs.append((message_id, error)),
         )
 

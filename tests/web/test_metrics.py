@@ -76,6 +76,14 @@ async def test_what_became_of_mail_is_counted_by_account_and_promtool_is_content
     promtool("check", "metrics", given=text)
 
 
+async def test_a_refused_row_of_the_outbox_is_an_error_of_no_account(watched: Watched) -> None:
+    tenant_id = str(await watched.front.tenant_of(watched.front.first))
+    async with dispatching(watched.front):
+        await watched.front.link.execute("SELECT mailproxy.submit('{}'::json, tenant => 'default')")
+        refused = {"tenant_id": tenant_id, "account_id": ""}
+        await until(watched, lambda text: number(text, "gmp_errors_total", **refused) == 1)
+
+
 async def test_what_waits_is_told_by_account_and_priority(watched: Watched) -> None:
     front = watched.front
     await submit(watched, "demo", "ann", "bob")

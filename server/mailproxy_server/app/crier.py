@@ -8,6 +8,7 @@ import structlog
 from mailproxy_server.dispatcher.recording import Recording
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.queue import wake
+from mailproxy_server.queue.outbox import Refused
 from mailproxy_server.queue.settle import Settlement
 
 log = structlog.get_logger()
@@ -46,12 +47,14 @@ class Crier:
         self._bell.ring(wake.ACCOUNTS, [f"{key[0]}/{key[1]}"])
         self._bell.ring(wake.REPORTS, [str(key[0])])
 
-    def moved(self, accounts: Collection[str], tenants: Collection[str]) -> None:
-        """Rows of the outbox were queued for these accounts, or refused to these tenants."""
+    def moved(self, accounts: Collection[str], refused: Sequence[Refused]) -> None:
+        """Rows of the outbox were queued for these accounts, or refused."""
         if accounts:
             self._bell.ring(wake.DUE, accounts)
+        tenants = [row.tenant_id for row in refused if row.tenant_id]
         if tenants:
-            self._bell.ring(wake.REPORTS, tenants)
+            self._bell.ring(wake.REPORTS, set(map(str, tenants)))
+            self._recording.refused(tenants)
 
     @staticmethod
     def bug(message_id: UUID, error: Exception) -> None:

@@ -21,6 +21,7 @@ from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import enqueue, outbox
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.outbox import Refused
 
 BATCH = 500
 _RETRY_SECONDS = 0.5
@@ -28,8 +29,8 @@ _SWEEP_SHARE = 0.02
 _QUICK_SECONDS = 0.002
 _DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
-Moved = Callable[[Collection[str], Collection[str]], None]
-"""Told after a commit: the accounts ("tenant/account") that got mail, the tenants with reports."""
+Moved = Callable[[Collection[str], Sequence[Refused]], None]
+"""Told after a commit: the accounts ("tenant/account") that got mail, the rows refused."""
 
 
 class Mover:
@@ -112,6 +113,7 @@ class Mover:
             except _DATA as error:
                 refused = unforeseen(row, tenants.get(row.tenant), error)
                 await outbox.refuse(link, [refused])
+                self._moved((), [refused])
                 self._bug(refused.message_id, error)
         return len(rows)
 
@@ -133,5 +135,5 @@ class Mover:
             self._after = judged.rows[-1].outbox_id
             self.newest = max(self.newest, self._after)
         lines = {f"{message.tenant_id}/{message.account_id}" for _, message in judged.accepted}
-        self._moved(lines, {str(one.tenant_id) for one in refused if one.tenant_id})
+        self._moved(lines, refused)
         return len(judged.rows)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.dispatcher.sending import Sent
@@ -90,6 +91,11 @@ class Recording:
             if outcome.event is Event.SENT and origin is not None:
                 waited = (now - origin.since).total_seconds()
                 self._waits[claimed.priority].observe(max(waited, 0.0))
+
+    def refused(self, tenant_ids: Sequence[UUID]) -> None:
+        """Rows of these tenants' outboxes were refused, which belong to no account."""
+        for tenant_id in tenant_ids:
+            self._tally.add(meters.ERRORS, (tenant_id, ""))
 
     def rescued(self, batch: Sequence[Settlement]) -> None:
         """Attempts were cut off by the death of their dispatcher."""

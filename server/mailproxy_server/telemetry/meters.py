@@ -40,8 +40,9 @@ SENT = Counter(
 )  # fmt: skip
 ERRORS = Counter(
     "gmp_errors_total",
-    "Recipients who ended FAILED or EXPIRED: no further attempt is made. Worry above 5 % of what "
-    "is sent; `mailproxy message list --state failed` names them.",
+    "Recipients who ended FAILED or EXPIRED: no further attempt is made; and, of no account, rows "
+    "of the outbox that were refused. Worry above 5 % of what is sent; `mailproxy message list "
+    "--state failed` and `mailproxy reports` name them.",
     ACCOUNT, registry=OWN,
 )  # fmt: skip
 DEFERRED = Counter(
