@@ -61,7 +61,7 @@ CUT = account(Reason.RELAY_UNREACHABLE, Stage.DATA)
         ("DOT", Reply(554, "5.7.1", "spam"), Sign.LIFE),
         ("DOT", Reply(421, "4.3.0", "closing"), Sign.FAULT),
         ("DOT", Fault(FaultKind.TIMEOUT), Sign.NONE),
-        ("DOT", Fault(FaultKind.DRAINING), Sign.NONE),
+        ("DOT", Fault(FaultKind.LEASE_LOST), Sign.NONE),
         ("MAIL", Fault(FaultKind.LATE), Sign.NONE),
         ("MAIL", Fault(FaultKind.TOO_LARGE), Sign.NONE),
     ],

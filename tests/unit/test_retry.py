@@ -143,6 +143,14 @@ def test_an_interrupted_one_comes_again_at_once_but_not_in_a_circle() -> None:
     assert interrupted(0).possible_duplicate
 
 
+def test_a_dot_that_was_held_back_waits_as_briefly_and_is_never_the_last() -> None:
+    cut, policy = replace(US, stage=Stage.DOT), RetryPolicy(max_attempts=1)
+    outcomes = [settled(cut, attempt=n, policy=policy, jitter=1.0) for n in (1, 2, 3, 6, 100)]
+    assert [outcome.retry_in for outcome in outcomes] == [0, 1, 2, 16, 600]
+    assert not any(outcome.possible_duplicate for outcome in outcomes)
+    assert settled(cut, age=5 * DAY).reason is Reason.RETRIES_EXHAUSTED
+
+
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
 def test_what_the_relay_says_of_the_account_costs_no_attempt_three_times(stage: Stage) -> None:
     verdict = replace(BLAMED, stage=stage)

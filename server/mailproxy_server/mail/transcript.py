@@ -53,8 +53,6 @@ class FaultKind(StrEnum):
     """We could not renew our lease and closed the connection before the final dot."""
     LATE = "late"
     """The room reserved in the account's limits was not used in time; nothing was sent."""
-    DRAINING = "draining"
-    """We are stopping and closed the connection before the final dot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ def settle_verdict(
 
     `age` is in seconds since the message was due first; `jitter` lies in [-1, 1];
     `expires_in` is the time left until the message's own expiry, None when it has none;
-    `spared` is how many attempts were not counted before. What the relay says of the account
-    never is the last attempt: only the age ends a message then.
+    `spared` is how many attempts were not counted before. What the relay says of the account,
+    and a dot that we held back, never is the last attempt: only the age ends a message then.
     """
     if verdict.kind is Kind.ACCEPTED and verdict.reply is not None:
         return Outcome.sent(verdict.reply, verdict.relay_message_id)
@@ -81,10 +81,11 @@ def settle_verdict(
     blamed = verdict.scope is Scope.ACCOUNT and reply is not None and not uncertain
     if verdict.at_once or (blamed and spared < SPARED_MOST):
         return Outcome.spare(reason, reply, stage)
-    last = not blamed and attempt >= (policy.max_attempts or attempt + 1)
+    cut = reason is Reason.INTERRUPTED
+    last = not (blamed or cut) and attempt >= (policy.max_attempts or attempt + 1)
     if last or age >= policy.max_age:
         return Outcome.failed(Reason.RETRIES_EXHAUSTED, reply, stage, uncertain)
-    wait = min(policy.delay(attempt, jitter), policy.max_age - age)
+    wait = min(_soon(attempt - 1) if cut else policy.delay(attempt, jitter), policy.max_age - age)
     if expires_in is not None:
         wait = min(wait, max(expires_in, 0.0))
     return Outcome.deferred(reason, wait, reply, stage, uncertain)
@@ -99,5 +100,9 @@ def interrupted(attempts: int, *, marked: bool = False) -> Outcome:
     """
     if marked:
         return Outcome.failed(Reason.OUTCOME_UNKNOWN, possible_duplicate=True)
-    wait = min(2.0 ** min(attempts - 1, 64), _INTERRUPTED_CAP) if attempts else 0.0
-    return Outcome.deferred(Reason.INTERRUPTED, wait, possible_duplicate=True)
+    return Outcome.deferred(Reason.INTERRUPTED, _soon(attempts), possible_duplicate=True)
+
+
+def _soon(attempts: int) -> float:
+    """Give the seconds to the next attempt after one that was cut off; `attempts` ended before."""
+    return min(2.0 ** min(attempts - 1, 64), _INTERRUPTED_CAP) if attempts else 0.0

@@ -66,7 +66,6 @@ FAULTS: dict[FaultKind, FaultRule] = {
     FaultKind.CONTENT_LOST: FaultRule(_FILE, "a kept file was not whole, before the final dot"),
     FaultKind.LATE: FaultRule(INCOMPLETE, "room in the limits was not used in time; not sent"),
     FaultKind.LEASE_LOST: FaultRule(INCOMPLETE, "the lease was lost before the final dot"),
-    FaultKind.DRAINING: FaultRule(INCOMPLETE, "we are stopping, before the final dot"),
 }
-BEFORE_THE_DOT = frozenset({FaultKind.LEASE_LOST, FaultKind.DRAINING, FaultKind.CONTENT_LOST})
+BEFORE_THE_DOT = frozenset({FaultKind.LEASE_LOST, FaultKind.CONTENT_LOST})
 """At stage DOT these mean that no dot was sent; every other fault there came after it."""
