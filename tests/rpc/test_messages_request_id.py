@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from mailproxy.v1 import account_pb2, message_pb2
+from mailproxy.v1 import account_pb2, delivery_pb2, message_pb2
 
 from tests.support.calling import ahead, request, told_by
 from tests.support.emails import composed, raw
@@ -77,6 +77,24 @@ async def test_a_batch_refuses_the_reused_id_alone(front: Front) -> None:
     assert (refusal.code, refusal.reason) == (ALREADY, "REQUEST_ID_REUSED")
     assert refusal.metadata["message_id"] == first.message_id
     assert results[1].response.message_id
+
+
+async def test_a_batch_that_is_sent_again_tells_how_each_stands(front: Front) -> None:
+    to = [{"address": f"{name}@b.test"} for name in ("ann", "bob")]
+    requests = [request(composed(to=to), request_id=f"order-{number}") for number in range(50)]
+    first = await front.first.submit_all(requests)
+    async with queue_of(front, front.first) as queue:
+        assert await queue.settle(await queue.claim(30)) == 30
+    new = request(request_id="new")
+    again = await front.first.submit_all([*requests, new, requests[7]])
+    assert [one.response.replayed for one in again] == [*[True] * 50, False, True]
+    for answer, repeated in zip(first, again[:50], strict=True):
+        assert repeated.response.message_id == answer.response.message_id
+        stands = await front.first.get(answer.response.message_id)
+        assert list(repeated.response.recipients) == list(stands.recipients)
+    assert again[51] == again[7]
+    states = [each.state for one in again[:50] for each in one.response.recipients]
+    assert states.count(delivery_pb2.DELIVERY_STATE_SENT) == 30
 
 
 @pytest.mark.parametrize(

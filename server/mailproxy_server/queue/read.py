@@ -1,8 +1,4 @@
-"""Reading the report log, and where a message stands.
-
-A message's state is kept nowhere: what is still to do is in `deliveries`, what is over is in
-the log, and one statement reads both.
-"""
+"""Reading the report log, and messages by their key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,53 +56,27 @@ class Report:
     transcript: str | None
 
 
-_REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account_id, r.recipient,
+REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account_id, r.recipient,
     r.event, r.reason, r.attempt, r.reply_code, r.reply_enhanced, r.reply_text, r.reply_stage,
     r.relay_host, r.relay_message_id, r.next_attempt_at, r.possible_duplicate, m.request_id,
     m.traceparent, m.labels::text, m.metadata::text, r.detail"""
 
-_MESSAGE = """LEFT JOIN mailproxy.messages m
+MESSAGE = """LEFT JOIN mailproxy.messages m
   ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id"""
 
 _AFTER = f"""
-SELECT {_REPORT}, NULL FROM (
+SELECT {REPORT}, NULL FROM (
     SELECT * FROM mailproxy.report_log
     WHERE tenant_id = $1 AND log_offset > $2 AND reported_at >= $3
-    ORDER BY log_offset LIMIT $4) r {_MESSAGE}
+    ORDER BY log_offset LIMIT $4) r {MESSAGE}
 ORDER BY r.log_offset
 """  # noqa: S608 - no input is in the text
 
 _OF_MESSAGE = f"""
-SELECT {_REPORT}, CASE WHEN $4 THEN r.transcript::text END FROM mailproxy.report_log r {_MESSAGE}
+SELECT {REPORT}, CASE WHEN $4 THEN r.transcript::text END FROM mailproxy.report_log r {MESSAGE}
 WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
 ORDER BY r.log_offset
 """  # noqa: S608 - no input is in the text
-
-_STANDING = """
-SELECT d.recipient_no, d.recipient, d.attempts, d.due_at, d.worker_id IS NOT NULL AS sending,
-       NULL::smallint AS event
-FROM mailproxy.deliveries d WHERE d.tenant_id = $1 AND d.message_id = $2
-UNION ALL
-(SELECT DISTINCT ON (r.recipient_no) r.recipient_no, r.recipient, r.attempt, NULL, false, r.event
- FROM mailproxy.report_log r
- WHERE r.tenant_id = $1 AND r.message_id = $2 AND r.reported_at >= $3
-   AND NOT EXISTS (SELECT 1 FROM mailproxy.deliveries d WHERE d.tenant_id = $1
-                   AND d.message_id = $2 AND d.recipient_no = r.recipient_no)
- ORDER BY r.recipient_no, r.log_offset DESC)
-ORDER BY 1
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one recipient stands: queued or sending while `event` is None, else final by it."""
-
-    recipient_no: int
-    recipient: str
-    attempts: int
-    due_at: datetime | None
-    sending: bool
-    event: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +116,7 @@ async def after(
 
     Takes no lock; reads each day's primary key.
     """
-    return _reports(await link.fetch(_AFTER, tenant_id, offset, not_before, limit))
+    return reports(await link.fetch(_AFTER, tenant_id, offset, not_before, limit))
 
 
 async def of_message(
@@ -154,14 +124,7 @@ async def of_message(
 ) -> list[Report]:
     """Read a message's reports, oldest first; reads report_log_message of its days."""
     since = born(message_id) - CLOCKS
-    return _reports(await link.fetch(_OF_MESSAGE, tenant_id, message_id, since, transcripts))
-
-
-async def standing(link: Connection, tenant_id: UUID, message_id: UUID) -> list[Standing]:
-    """Read where each recipient of a message stands, from one snapshot."""
-    since = born(message_id) - CLOCKS
-    rows = await link.fetch(_STANDING, tenant_id, message_id, since)
-    return [Standing(*row) for row in rows]
+    return reports(await link.fetch(_OF_MESSAGE, tenant_id, message_id, since, transcripts))
 
 
 async def message(link: Connection, tenant_id: UUID, message_id: UUID) -> Message | None:
@@ -220,5 +183,6 @@ async def first_offset(
     return since
 
 
-def _reports(rows: Sequence[asyncpg.Record]) -> list[Report]:
+def reports(rows: Sequence[asyncpg.Record]) -> list[Report]:
+    """Give the reports that rows of the columns REPORT and a transcript are."""
     return [Report(*row) for row in rows]

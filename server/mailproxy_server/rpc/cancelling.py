@@ -7,7 +7,7 @@ from mailproxy.v1 import message_pb2
 
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue import cancel, read
+from mailproxy_server.queue import cancel, standings
 from mailproxy_server.queue.chosen import Chosen, walk
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
@@ -85,6 +85,6 @@ def _name(
 async def _name_final(link: Connection, response: Response, tenant_id: UUID, one: UUID) -> None:
     """Name those recipients of a message that were final before."""
     told = {each.recipient for each in response.recipients}
-    for each in await read.standing(link, tenant_id, one):
+    for each in await standings.one(link, tenant_id, one):
         if each.recipient not in told:
             response.recipients.add(message_id=str(one), recipient=each.recipient, result=_FINAL)

@@ -1,5 +1,6 @@
 """RescheduleMessage and RetryMessage: another time, and another round."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from mailproxy.v1 import delivery_pb2, message_pb2
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.content import schedule
 from mailproxy_server.mail.errors import CallerError, invalid
-from mailproxy_server.queue import read, requeue, reschedule, wake
+from mailproxy_server.queue import read, requeue, reschedule, standings, wake
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import born
@@ -44,7 +45,7 @@ class Controlling:
                     "earlier one, or an expire_time with it",
                 )
             moved = await reschedule.move(link, tenant_id, message_id, send_at, expire_at)
-            statuses = await stand(link, tenant_id, message_id)
+            stands = await stand(link, tenant_id, [message_id])
         if not (moved.moved or moved.in_progress):
             raise CallerError(
                 "TOO_LATE",
@@ -53,7 +54,7 @@ class Controlling:
             )
         self._hurry(tenant_id, moved.accounts)
         return message_pb2.RescheduleMessageResponse(
-            rescheduled=moved.moved, in_progress=moved.in_progress, recipients=statuses
+            rescheduled=moved.moved, in_progress=moved.in_progress, recipients=stands[message_id]
         )
 
     async def retry(
@@ -78,11 +79,13 @@ class Controlling:
                 ) from None
             except requeue.AccountGone as gone:
                 raise await self._gone(tenant_id, gone.account_id) from None
-            statuses = await stand(link, tenant_id, message_id)
+            stands = await stand(link, tenant_id, [message_id])
         if accounts:
             self._hurry(tenant_id, frozenset(accounts))
             self.bell.ring(wake.REPORTS, [str(tenant_id)])
-        return message_pb2.RetryMessageResponse(requeued=len(accounts), recipients=statuses)
+        return message_pb2.RetryMessageResponse(
+            requeued=len(accounts), recipients=stands[message_id]
+        )
 
     def _hurry(self, tenant_id: UUID, accounts: frozenset[str]) -> None:
         if accounts:
@@ -99,10 +102,12 @@ class Controlling:
 
 
 async def stand(
-    link: Connection, tenant_id: UUID, message_id: UUID
-) -> list[delivery_pb2.RecipientStatus]:
-    """Read where each recipient of a message stands now."""
+    link: Connection, tenant_id: UUID, message_ids: Collection[UUID]
+) -> dict[UUID, list[delivery_pb2.RecipientStatus]]:
+    """Read where each recipient of each message stands now."""
     head = await read.head(link, tenant_id)
-    standings = await read.standing(link, tenant_id, message_id)
-    reports = await read.of_message(link, tenant_id, message_id)
-    return standing.recipients(standings, reports, head.log_id)
+    stands = await standings.many(link, tenant_id, message_ids)
+    newest = await standings.newest(link, tenant_id, message_ids)
+    return {
+        each: standing.recipients(stands[each], newest[each], head.log_id) for each in message_ids
+    }

@@ -6,7 +6,7 @@ from uuid import UUID
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.policy.windows import limits_of
-from mailproxy_server.queue import explain, health, read, reserve
+from mailproxy_server.queue import explain, health, read, reserve, standings
 from mailproxy_server.queue.explain import Speed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
@@ -36,13 +36,13 @@ async def message(
         waiting = await explain.waiting(link, tenant_id, message_id)
         at_stake = sorted({one.account_id for one in waiting})
         known = await accounts(link, tenant_id, at_stake, head)
-        standings = await read.standing(link, tenant_id, message_id)
+        stands = await standings.one(link, tenant_id, message_id)
         reports = await read.of_message(link, tenant_id, message_id)
-    statuses = standing.recipients(standings, reports, head.log_id)
+    statuses = standing.recipients(stands, reports, head.log_id)
     response = message_pb2.ExplainMessageResponse(message_id=str(message_id))
     open_ones = {one.recipient_no: one for one in waiting}
     last = {report.recipient_no: report for report in reports}
-    for number, status in zip([s.recipient_no for s in standings], statuses, strict=True):
+    for number, status in zip([s.recipient_no for s in stands], statuses, strict=True):
         told = response.recipients.add(recipient=status.recipient, state=status.state)
         told.account_id = status.last_report.account_id
         one = open_ones.get(number)

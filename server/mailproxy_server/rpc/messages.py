@@ -1,15 +1,16 @@
 """MessageService: takes messages in, tells where they stand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from mailproxy.v1 import message_pb2
+from mailproxy.v1.delivery_pb2 import RecipientStatus
 
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue import read, wake
-from mailproxy_server.queue.enqueue import Accepted, NewMessage, Taken
+from mailproxy_server.queue import read, standings, wake
+from mailproxy_server.queue.enqueue import Accepted, Known, NewMessage, Taken
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.intake import Intake
@@ -72,19 +73,15 @@ class Messages:
         traced, spans = self.producing.begin(wanted, call.traceparent)
         answers = await self.intake.submit_all(traced)
         self.producing.end(spans, answers)
-        taken = iter(answers)
+        answered = iter(await self._answers(wanted, answers))
         response = message_pb2.SubmitMessagesResponse()
         for one in prepared:
-            result = response.results.add()
-            try:
-                if isinstance(one, NewMessage):
-                    result.response.CopyFrom(await self._answer(one, next(taken)))
-                elif isinstance(one, Exception):
-                    raise one
-                else:
-                    result.response.CopyFrom(one)
-            except Exception as error:
-                result.error.CopyFrom(to_status(self.faults.translate(error)))
+            answer = next(answered) if isinstance(one, NewMessage) else one
+            if isinstance(answer, BaseException):
+                error = to_status(self.faults.translate(answer))
+                response.results.add().error.CopyFrom(error)
+            else:
+                response.results.add().response.CopyFrom(answer)
         return response
 
     async def WatchMessage(
@@ -120,11 +117,11 @@ class Messages:
             if stored is None:
                 raise not_found(f"message_id {message_id}")
             head = await read.head(link, tenant_id)
-            standings = await read.standing(link, tenant_id, message_id)
+            stands = await standings.one(link, tenant_id, message_id)
             reports = await read.of_message(
                 link, tenant_id, message_id, transcripts=request.include_attempts
             )
-        statuses = standing.recipients(standings, reports, head.log_id)
+        statuses = standing.recipients(stands, reports, head.log_id)
         response = standing.message(stored, statuses)
         response.attempts.extend(standing.attempts(reports))
         return response
@@ -181,18 +178,31 @@ class Messages:
             self.producing.end(spans, [error])
             raise
         self.producing.end(spans, [taken])
-        return await self._answer(message, taken)
+        (answer,) = await self._answers([message], [taken])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
-    async def _answer(self, message: NewMessage, taken: Taken | BaseException) -> Submitted:
-        if isinstance(taken, BaseException):
-            raise taken
-        if isinstance(taken, Accepted):
-            self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
-            return submission.accepted(message, taken, self.outlook)
-        submission.same_or_refused(taken, message)
-        async with borrowed(self.pool) as link:
-            statuses = await stand(link, message.tenant_id, taken.message_id)
-        response = Submitted(message_id=str(taken.message_id), replayed=True)
-        response.accept_time.FromDatetime(taken.accepted_at)
-        response.recipients.extend(statuses)
-        return response
+    async def _answers(
+        self, messages: Sequence[NewMessage], taken: Sequence[Taken | BaseException]
+    ) -> list[Submitted | BaseException]:
+        """Word what became of each; how those fare that were queued before is read together."""
+        stands: dict[UUID, list[RecipientStatus]] = {}
+        unread: Exception | None = None
+        if known := {one.message_id for one in taken if isinstance(one, Known)}:
+            try:
+                async with borrowed(self.pool) as link:
+                    stands = await stand(link, messages[0].tenant_id, known)
+            except Exception as error:  # theirs alone: the others are queued, and hear of it
+                unread = error
+        answers: list[Submitted | BaseException] = []
+        for message, one in zip(messages, taken, strict=True):
+            if isinstance(one, Accepted):
+                self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
+                answers.append(submission.accepted(message, one, self.outlook))
+            elif isinstance(one, Known):
+                refusal = submission.other_content(one, message) or unread
+                answers.append(refusal or submission.known(one, stands[one.message_id]))
+            else:
+                answers.append(one)
+        return answers

@@ -9,7 +9,8 @@ from mailproxy.v1 import delivery_pb2, message_pb2
 
 from mailproxy_server.content.codec import restore
 from mailproxy_server.mail.delivery import TRANSITIONS, Event, State
-from mailproxy_server.queue.read import Message, Report, Standing
+from mailproxy_server.queue.read import Message, Report
+from mailproxy_server.queue.standings import Standing
 from mailproxy_server.reports.wire import reply_to_wire, to_wire
 
 ATTEMPTS_LIMIT = 100

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
@@ -69,17 +70,30 @@ def _stamp(instant: datetime) -> Timestamp:
     return stamp
 
 
-def same_or_refused(known: Known, message: NewMessage) -> None:
-    """Pass when a repeated request_id came with the same content, else raise the refusal."""
-    fields = differing(unpack(known.digests), unpack(message.digests))
-    if fields:
-        names = ", ".join(f"email.{field}" for field in fields)
-        raise CallerError(
-            "REQUEST_ID_REUSED",
-            f"request_id was used before, for message {known.message_id}, and these fields "
-            f"differ: {names}; give another message another request_id",
-            {"message_id": str(known.message_id), "differing_fields": names},
-        )
+def known(
+    answer: Known, statuses: Sequence[delivery_pb2.RecipientStatus]
+) -> message_pb2.SubmitMessageResponse:
+    """Give the answer for a message that was queued before, with how it fares."""
+    response = message_pb2.SubmitMessageResponse(
+        message_id=str(answer.message_id), replayed=True, recipients=statuses
+    )
+    response.accept_time.FromDatetime(answer.accepted_at)
+    return response
+
+
+def other_content(answer: Known, message: NewMessage) -> CallerError | None:
+    """Give the refusal of a repeated request_id that came with another content; None for the
+    same one."""
+    fields = differing(unpack(answer.digests), unpack(message.digests))
+    if not fields:
+        return None
+    names = ", ".join(f"email.{field}" for field in fields)
+    return CallerError(
+        "REQUEST_ID_REUSED",
+        f"request_id was used before, for message {answer.message_id}, and these fields "
+        f"differ: {names}; give another message another request_id",
+        {"message_id": str(answer.message_id), "differing_fields": names},
+    )
 
 
 def utc_now() -> datetime:

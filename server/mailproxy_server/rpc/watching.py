@@ -6,7 +6,7 @@ from uuid import UUID
 
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
-from mailproxy_server.queue import read
+from mailproxy_server.queue import read, standings
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.reports.cursor import Cursor
@@ -31,13 +31,13 @@ async def watch(
             raise not_found(f"message_id {message_id}")
         head = await read.head(link, tenant_id)
         past = await read.of_message(link, tenant_id, message_id)
-        standings = await read.standing(link, tenant_id, message_id)
+        stands = await standings.one(link, tenant_id, message_id)
     reports = [to_wire(report, head.log_id) for report in past]
     finals: dict[str, bool] = {}
     _note(finals, reports)
     for portion in portions(reports):
         yield portion
-    if all(one.event is not None for one in standings):
+    if all(one.event is not None for one in stands):
         return  # also when reports have aged out
     start_at = Cursor(head.log_id, head.last_at.date(), head.last_offset)
     wanted_id = str(message_id)
