@@ -39,5 +39,18 @@ async def test_a_relay_that_is_away_or_refuses_is_told(database_url: str) -> Non
         done = await tried(front, "away", "ann@b.test", "--from", "me@a.test")
         assert done.exit_code == 1
         assert "connection refused" in done.output
-        done = await tried(front, "demo", "ann@b.test")
-        assert "say who it is from" in done.output
+
+
+async def test_without_a_sender_it_is_from_the_login_or_else_to_oneself(database_url: str) -> None:
+    login = ("shop@a.test", "p")
+    async with (
+        ScriptedRelay(credentials=login) as relay,
+        front_on(database_url) as front,
+        dispatching(front),
+    ):
+        await front.first.make_account(relay.port)
+        await front.first.make_account(relay.port, "named", username=login[0], password=login[1])
+        for account_id, sender in (("demo", "ann@b.test"), ("named", "shop@a.test")):
+            done = await tried(front, account_id, "ann@b.test")
+            assert done.exit_code == 0, done.output
+            assert f"MAIL FROM:<{sender}>" in done.output
