@@ -75,7 +75,7 @@ async def test_there_is_room_again_when_some_were_sent(front: Front) -> None:
             await front.first.submit()
         assert await front.first.refusal(front.first.messages.SubmitMessage, request())
         await queue.settle(await queue.claim())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):  # a count that took a second is not made for fifty
             while await refused(front):
                 pass
 

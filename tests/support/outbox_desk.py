@@ -88,7 +88,7 @@ class Desk:
 
     async def move_late(self) -> int:
         """Move what was committed below rows that were moved: the next sweep's."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):  # a look that took a second is no sweep for fifty
             while not (moved := await self.move()):
                 await asyncio.sleep(0.01)
         return moved
