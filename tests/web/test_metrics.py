@@ -7,7 +7,7 @@ from collections.abc import Callable
 from google.protobuf.duration_pb2 import Duration
 from mailproxy.v1 import account_pb2, delivery_pb2, queue_pb2
 
-from tests.support.calling import ahead
+from tests.support.calling import ahead, request
 from tests.support.emails import composed
 from tests.support.relay import ScriptedRelay
 from tests.support.relay_script import Seen
@@ -82,6 +82,27 @@ async def test_a_refused_row_of_the_outbox_is_an_error_of_no_account(watched: Wa
         await watched.front.link.execute("SELECT mailproxy.submit('{}'::json, tenant => 'default')")
         refused = {"tenant_id": tenant_id, "account_id": ""}
         await until(watched, lambda text: number(text, "gmp_errors_total", **refused) == 1)
+
+
+async def test_a_batch_that_is_sent_again_is_answered_by_a_handful_of_statements(
+    watched: Watched,
+) -> None:
+    first, statements = watched.front.first, "gmp_database_statement_duration_seconds_count"
+
+    async def counted() -> float:
+        """Give the statements so far: those of a marker are written with all before it."""
+        before = number(await watched.scrape(), statements, statement="intake") or 0
+        await first.submit()
+        text = await until(
+            watched, lambda text: (number(text, statements, statement="intake") or 0) > before
+        )
+        return number(text, statements, statement="other") or 0
+
+    batch = [request(request_id=f"order-{n}") for n in range(200)]
+    await first.submit_all(batch)
+    began = await counted()
+    assert all(one.response.replayed for one in await first.submit_all(batch))
+    assert await counted() - began < 100
 
 
 async def test_what_waits_is_told_by_account_and_priority(watched: Watched) -> None:

@@ -83,10 +83,10 @@ class Watcher:
                         for report in batch.reports:
                             watched.flow.add(report, _accepted_ms(report.message_id))
             except (MailProxyError, asyncpg.PostgresError):
-                watched.flow = Flow()
+                pass  # it is read anew
             except Exception as error:  # a fault of ours with one report must not stop the page
-                watched.flow = Flow()
                 log.error("the page cannot follow the reports", exc_info=error)
+            watched.flow = Flow()
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _start(self, tenant_id: UUID) -> Cursor:
