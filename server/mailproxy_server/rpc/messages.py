@@ -1,6 +1,6 @@
 """MessageService: takes messages in, tells where they stand."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,6 +38,7 @@ BATCH_LIMIT = 1000
 
 Submit = message_pb2.SubmitMessageRequest
 Submitted = message_pb2.SubmitMessageResponse
+Stands = Mapping[UUID, Sequence[RecipientStatus]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class Messages:
         self, messages: Sequence[NewMessage], taken: Sequence[Taken | BaseException]
     ) -> list[Submitted | BaseException]:
         """Word what became of each; how those fare that were queued before is read together."""
-        stands: dict[UUID, list[RecipientStatus]] = {}
+        stands: Stands = {}
         unread: Exception | None = None
         if known := {one.message_id for one in taken if isinstance(one, Known)}:
             try:
@@ -197,12 +198,21 @@ class Messages:
                 unread = error
         answers: list[Submitted | BaseException] = []
         for message, one in zip(messages, taken, strict=True):
-            if isinstance(one, Accepted):
-                self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
-                answers.append(submission.accepted(message, one, self.outlook))
-            elif isinstance(one, Known):
-                refusal = submission.other_content(one, message) or unread
-                answers.append(refusal or submission.known(one, stands[one.message_id]))
-            else:
-                answers.append(one)
+            try:
+                answers.append(self._answer(message, one, unread or stands))
+            except Exception as error:  # of one must not sink the rest
+                answers.append(error)
         return answers
+
+    def _answer(
+        self, message: NewMessage, taken: Taken | BaseException, stands: Stands | Exception
+    ) -> Submitted:
+        if isinstance(taken, BaseException):
+            raise taken
+        if isinstance(taken, Accepted):
+            self.bell.ring(wake.DUE, [f"{message.tenant_id}/{message.account_id}"])
+            return submission.accepted(message, taken, self.outlook)
+        submission.same_or_refused(taken, message)
+        if isinstance(stands, Exception):
+            raise stands
+        return submission.known(taken, stands[taken.message_id])

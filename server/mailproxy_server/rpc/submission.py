@@ -81,19 +81,17 @@ def known(
     return response
 
 
-def other_content(answer: Known, message: NewMessage) -> CallerError | None:
-    """Give the refusal of a repeated request_id that came with another content; None for the
-    same one."""
+def same_or_refused(answer: Known, message: NewMessage) -> None:
+    """Pass when a repeated request_id came with the same content, else raise the refusal."""
     fields = differing(unpack(answer.digests), unpack(message.digests))
-    if not fields:
-        return None
-    names = ", ".join(f"email.{field}" for field in fields)
-    return CallerError(
-        "REQUEST_ID_REUSED",
-        f"request_id was used before, for message {answer.message_id}, and these fields "
-        f"differ: {names}; give another message another request_id",
-        {"message_id": str(answer.message_id), "differing_fields": names},
-    )
+    if fields:
+        names = ", ".join(f"email.{field}" for field in fields)
+        raise CallerError(
+            "REQUEST_ID_REUSED",
+            f"request_id was used before, for message {answer.message_id}, and these fields "
+            f"differ: {names}; give another message another request_id",
+            {"message_id": str(answer.message_id), "differing_fields": names},
+        )
 
 
 def utc_now() -> datetime:
