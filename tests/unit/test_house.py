@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.house import banned_word, findings
+from tools.house import findings
 
 PYPROJECT = """
 [[tool.importlinter.contracts]]
@@ -32,78 +32,21 @@ def test_a_tidy_house_has_no_findings(house: Path) -> None:
 def test_a_file_above_the_limit_is_named(house: Path) -> None:
     write(house, "tests/a.py", "\n" * 20)
     write(house, "tests/b.py", "\n" * 20)
-    write(house, "tests/long.py", "\n" * 251)
+    write(house, "tests/long.py", "\n" * 401)
     assert [each.split(".")[0] for each in findings(house)] == ["tests/long"]
-
-
-def test_a_median_above_the_limit_is_named(house: Path) -> None:
-    write(house, "tests/a.py", "\n" * 101)
-    (finding,) = findings(house)
-    assert finding.startswith("tests: the median file has 101 lines")
-
-
-def test_empty_files_do_not_lower_the_median(house: Path) -> None:
-    for name in "abc":
-        write(house, f"tests/{name}/__init__.py", "")
-    write(house, "tests/a.py", "\n" * 101)
-    assert len(list(findings(house))) == 1
 
 
 @pytest.mark.parametrize("keyword", ["def", "async def"])
 def test_a_function_above_the_limit_is_named_with_its_line(house: Path, keyword: str) -> None:
     body = "    pass\n"
-    write(house, "tools/a.py", f"\n{keyword} fits():\n" + body * 39)
-    write(house, "tools/b.py", f"\n{keyword} longer():\n" + body * 40)
+    write(house, "tools/a.py", f"\n{keyword} fits():\n" + body * 59)
+    write(house, "tools/b.py", f"\n{keyword} longer():\n" + body * 60)
     assert [each.partition(" has")[0] for each in findings(house)] == ["tools/b.py:2: longer"]
 
 
-def test_our_own_definitions_with_a_banned_name_are_named(house: Path) -> None:
-    write(
-        house,
-        "clients/python/src/mailproxy/calls.py",
-        """
-        class RetryManager:
-            def fill_handlers(self): ...
-        """,
-    )
-    assert [each.partition(" says")[0] for each in findings(house)] == [
-        "clients/python/src/mailproxy/calls.py:2: RetryManager",
-        "clients/python/src/mailproxy/calls.py:3: fill_handlers",
-    ]
-
-
-def test_names_that_a_library_gives_are_left_alone(house: Path) -> None:
-    write(house, "server/mailproxy_server/app/a.py", "import logging\nlogging.StreamHandler()\n")
-    assert list(findings(house)) == []
-
-
-@pytest.mark.parametrize("path", ["tests/utils/a.py", "tests/common.py", "tests/blob_store.py"])
-def test_a_banned_word_in_a_path_is_named(house: Path, path: str) -> None:
-    write(house, path, "x = 1\n")
-    assert [each.partition(":")[0] for each in findings(house)] == [path]
-
-
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [
-        ("HTTPHandler", "handler"),
-        ("Utils", "util"),
-        ("blob_store", "store"),
-        ("restore", None),
-        ("stored_bytes", None),
-        ("uncommon", None),
-        ("utility", None),
-        ("handle_DATA", None),
-    ],
-)
-def test_banned_words_are_found_as_whole_words(name: str, word: str | None) -> None:
-    assert banned_word(name) == word
-
-
 def test_stubs_and_migrations_are_left_out(house: Path) -> None:
-    write(house, "clients/a_pb2.py", "\n" * 400)
-    write(house, "clients/a_pb2_grpc.py", "def add_to_handler(): ...\n")
-    write(house, "server/mailproxy_server/app/migrations/versions/0001_all.py", "\n" * 400)
+    write(house, "clients/a_pb2.py", "\n" * 500)
+    write(house, "server/mailproxy_server/app/migrations/versions/0001_all.py", "\n" * 500)
     assert list(findings(house)) == []
 
 
