@@ -31,7 +31,9 @@ def test_the_newest_is_the_one_head_of_the_history() -> None:
 def test_a_start_that_finds_the_newest_loads_nothing_to_change_it(database_url: str) -> None:
     program = (
         "import asyncio, sys; from mailproxy_server.app.database import upgrade;"
-        "asyncio.run(upgrade(sys.argv[1])); print({'sqlalchemy', 'alembic'} & set(sys.modules))"
+        "from mailproxy_server.settings import Settings;"
+        "asyncio.run(upgrade(Settings(), sys.argv[1]));"
+        "print({'sqlalchemy', 'alembic'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, database_url], capture_output=True, text=True, check=True

@@ -31,7 +31,7 @@ async def running(desk: Desk, mover: Mover, *, ear: bool) -> AsyncIterator[None]
 
     works = [mover.run()]
     if ear:
-        works.append(Ear(desk.queue.url, {outbox.CHANNEL: hint}).run())
+        works.append(Ear(desk.queue.url, desk.queue.pool, {outbox.CHANNEL: hint}).run())
     tasks = [asyncio.create_task(work) for work in works]
     try:
         if ear:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from mailproxy_server.mail.delivery import Event, Outcome, Reason
+from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.mail.transcript import Exchange, Reply, Stage, Transcript
 from mailproxy_server.queue import claim, hot, settle
 from mailproxy_server.queue.settle import Settlement
@@ -140,8 +141,9 @@ async def test_control_without_the_ordered_lock_writers_deadlock(mail_queue: Que
         heads=settle.HEADS.replace("ORDER BY tenant_id", "ORDER BY 1 DESC")
     )
     assert unordered != settle.SETTLE
-    with pytest.raises(asyncpg.DeadlockDetectedError):
+    with pytest.raises(Unavailable) as caught:
         await _settle_two_tenants_beside(mail_queue, unordered)
+    assert isinstance(caught.value.__cause__, asyncpg.DeadlockDetectedError)
 
 
 async def _read_while_a_settle_is_open(mail_queue: Queue, sql: str) -> list[int]:

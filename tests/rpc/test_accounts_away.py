@@ -6,10 +6,9 @@ from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.tenants import Tenants
 from mailproxy_server.accounts.vault import Vault
 from mailproxy_server.mail.errors import Unavailable
-from mailproxy_server.queue.migrations import driver_url
+from mailproxy_server.queue.engine import open_engine
 from mailproxy_server.rpc.faults import Faults
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.accounts import KEY, engine_of, make_tenant
 
@@ -30,7 +29,7 @@ async def translated(awaitable: Any) -> BaseException:
     ],
 )
 async def test_a_database_that_cannot_be_reached_is_unavailable(url: str) -> None:
-    engine = create_async_engine(driver_url(url))
+    engine = open_engine(url)
     error = await translated(Tenants(engine).authenticate("mp_x"))
     assert isinstance(error, Unavailable)
     assert error.reason == "DATABASE_UNAVAILABLE"

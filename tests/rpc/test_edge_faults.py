@@ -62,8 +62,8 @@ async def test_a_database_that_is_away_is_unavailable_for_a_while(error: Excepti
     refusal, served = await outcome(error)
     assert refusal.code is grpc.StatusCode.UNAVAILABLE
     assert refusal.reason == "DATABASE_UNAVAILABLE"
-    assert refusal.retry_delay == 2.0
-    assert refusal.pushback == "2000"
+    assert refusal.retry_delay == 1.0
+    assert refusal.pushback == "1000"
     assert "secret" not in refusal.message
     assert served.bugs == []
 

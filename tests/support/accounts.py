@@ -11,12 +11,12 @@ from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.schema import tenants
 from mailproxy_server.accounts.vault import Vault
-from mailproxy_server.queue.migrations import driver_url
+from mailproxy_server.queue.engine import open_engine
 from mailproxy_server.rpc.accounts import AccountsServicer
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.smtp.verify import Verified
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 KEY = bytes(range(32))
 
@@ -40,7 +40,7 @@ FIELDS: dict[str, Any] = {
 
 @asynccontextmanager
 async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(driver_url(url))
+    engine = open_engine(url)
     try:
         yield engine
     finally:

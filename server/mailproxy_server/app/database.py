@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,12 +16,13 @@ from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import checkup, migrations
-from mailproxy_server.queue.hot import GONE
+from mailproxy_server.queue.sessions import Session, Sessions, Source
 from mailproxy_server.settings import Settings
 
 _LONGEST_PAUSE = 10.0  # seconds between attempts to bring PostgreSQL back
 _OLDEST = 150000  # PostgreSQL 15, as it numbers itself
-_FAULTS = (asyncpg.PostgresError, *GONE)
+_PATIENCE = 60.0  # seconds for one statement of a command
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 log = structlog.get_logger()
 
@@ -77,47 +80,82 @@ async def _keep(embedded: Embedded) -> None:
             log.error(str(refusal))
 
 
-async def upgrade(url: str) -> None:
-    """Bring the schema at `url` up to date; raises Refusal when the database cannot be used."""
-    if await _probe(url) == migrations.newest():
-        return
-    from sqlalchemy.exc import SQLAlchemyError
+def sessions_to(settings: Settings, url: str) -> Sessions:
+    """Give what makes sessions with the database of a run, at `url`; where a file holds the
+    address, it is read anew for each of them."""
+    return Sessions(_source(settings.database_url_file, url), pooled=_is_pooled(settings))
 
+
+def direct_sessions_to(settings: Settings, url: str) -> Sessions:
+    """Give what makes sessions that go around PgBouncer, where there is one: for notifications,
+    migrations, and what must set its own session."""
+    if settings.database_direct_url is None:
+        return sessions_to(settings, url)
+    path = settings.database_direct_url_file
+    return Sessions(_source(path, settings.database_direct_url.get_secret_value()))
+
+
+def _is_pooled(settings: Settings) -> bool:
+    return settings.database_direct_url is not None
+
+
+def _source(path: Path | None, url: str) -> Source:
+    return url if path is None else lambda: path.read_text().strip()
+
+
+async def upgrade(settings: Settings, url: str) -> None:
+    """Bring the schema at `url` up to date, and the settings of our role where a pooler is in
+    between; raises Refusal when the database cannot be used."""
+    sessions = direct_sessions_to(settings, url)
     try:
-        await migrations.upgrade(url)
-    except SQLAlchemyError as error:
+        async with _session(sessions) as link:
+            found = await _revision(link, url)
+            if _is_pooled(settings):
+                from mailproxy_server.queue import role_settings
+
+                await role_settings.give(link, settings.statement_timeout_seconds)
+        if found != migrations.newest():
+            await migrations.upgrade(sessions)
+    except Exception as error:
+        if not isinstance(error, (*_FAULTS, *_sqlalchemy_errors())):
+            raise
         raise _unusable(url, getattr(error, "orig", None) or error) from error
-    except _FAULTS as error:
-        raise _unusable(url, error) from error
 
 
-async def renew_logs(url: str) -> None:
+def _sqlalchemy_errors() -> tuple[type[Exception], ...]:
+    """Give the errors of SQLAlchemy, if anything has loaded it: a start that finds the newest
+    schema does not."""
+    module = sys.modules.get("sqlalchemy.exc")
+    return () if module is None else (module.SQLAlchemyError,)
+
+
+async def renew_logs(settings: Settings, url: str) -> None:
     """Give every report log a new id; raises Refusal when the database cannot be used."""
     from mailproxy_server.queue import heads
 
     try:
-        connection = await asyncpg.connect(url, timeout=10)
-        try:
-            await heads.renew(connection)
-        finally:
-            await connection.close()
+        async with _session(direct_sessions_to(settings, url)) as link:
+            await heads.renew(link)
     except _FAULTS as error:
         raise _unusable(url, error) from error
 
 
-async def _probe(url: str) -> str:
-    """Give the revision of the schema, "" where there is none; raises Refusal."""
+@contextlib.asynccontextmanager
+async def _session(sessions: Sessions) -> AsyncIterator[Session]:
+    link = await sessions.connect(command_timeout=_PATIENCE)
     try:
-        connection = await asyncpg.connect(url, timeout=10)
-    except _FAULTS as error:
-        raise _unusable(url, error) from error
+        yield link
+    finally:
+        await link.close(timeout=1)
+
+
+async def _revision(connection: Session, url: str) -> str:
+    """Give the revision of the schema, "" where there is none; raises Refusal."""
     try:
         version = int(await connection.fetchval("SHOW server_version_num"))
         found = await checkup.revision(connection) if version >= _OLDEST else ""
     except asyncpg.InsufficientPrivilegeError:
-        found = ""
-    finally:
-        await connection.close()
+        return ""
     if version < _OLDEST:
         raise Refusal(f"PostgreSQL {version // 10000} at {_plain(url)} is too old: use 15 to 18")
     return found

@@ -14,18 +14,19 @@ import asyncpg
 from cryptography import x509
 
 from mailproxy_server.app import findings
+from mailproxy_server.app.database import direct_sessions_to, sessions_to
 from mailproxy_server.app.datadir import locate
 from mailproxy_server.app.findings import Finding, fault, well
 from mailproxy_server.app.reading import database
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import checkup, migrations
-from mailproxy_server.queue.hot import GONE
+from mailproxy_server.queue.sessions import Session
 from mailproxy_server.settings import Settings
 
 OLD_SECONDS = 300.0
 """From when on a transaction, or due mail, is old."""
 _PATIENCE = timedelta(seconds=3)
-_FAULTS = (asyncpg.PostgresError, *GONE)
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 async def examine(settings: Settings, old_seconds: float = OLD_SECONDS) -> AsyncIterator[Finding]:
@@ -42,9 +43,7 @@ async def examine(settings: Settings, old_seconds: float = OLD_SECONDS) -> Async
 
 async def _database(settings: Settings, url: str, old_seconds: float) -> AsyncIterator[Finding]:
     try:
-        # Without a cache of prepared statements: the address may lead through a pooler.
-        named = {"application_name": "mailproxy diagnose"}
-        link = await asyncpg.connect(url, timeout=5, statement_cache_size=0, server_settings=named)
+        link = await sessions_to(settings, url).connect("mailproxy diagnose")
     except _FAULTS as error:
         words = f"it cannot be reached: {_words(error)}"
         yield fault("database", "database_away", words, "start it, or mend MAILPROXY_DATABASE_URL")
@@ -63,7 +62,7 @@ async def _database(settings: Settings, url: str, old_seconds: float) -> AsyncIt
 
 
 async def _looked_at(
-    settings: Settings, link: "asyncpg.Connection[asyncpg.Record]", old_seconds: float
+    settings: Settings, link: Session, old_seconds: float
 ) -> AsyncIterator[Finding]:
     async def totals() -> list[Finding]:
         return [findings.totals(await checkup.counts(link), settings.queue_depth)]
@@ -114,11 +113,9 @@ async def _tried(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
         return [fault(look.__name__, "not_looked_at", words, "see the database's own log")]
 
 
-async def _notifications(
-    settings: Settings, url: str, sender: "asyncpg.Connection[asyncpg.Record]"
-) -> Finding:
+async def _notifications(settings: Settings, url: str, sender: Session) -> Finding:
     try:
-        listener = await asyncpg.connect(settings.direct_url(url), timeout=5)
+        listener = await direct_sessions_to(settings, url).connect("mailproxy diagnose")
         try:
             heard = await checkup.hears(listener, sender, _PATIENCE)
         finally:

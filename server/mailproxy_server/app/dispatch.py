@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
 from mailproxy_server.app import fetching, looks, resources, routes, watching
 from mailproxy_server.app.crier import Crier
+from mailproxy_server.app.database import direct_sessions_to
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
 from mailproxy_server.content.sources.resolver import Lookup, system_lookup
@@ -32,8 +32,9 @@ from mailproxy_server.dispatcher.settler import Settler
 from mailproxy_server.dispatcher.shelf import Shelf
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import days, outbox, wake
-from mailproxy_server.queue.hot import away
 from mailproxy_server.queue.retention import Fate
+from mailproxy_server.queue.sessions import Sessions
+from mailproxy_server.queue.unavailable import is_unavailable, unavailable
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.relay import Timeouts
 from mailproxy_server.telemetry.activity import Activity
@@ -150,9 +151,9 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
     largest, every = settings.max_message_bytes, settings.outbox_poll_seconds
     mover = Mover(pool, largest, every, crier.moved, crier.bug)
-    direct = settings.direct_url(database_url)
+    direct = direct_sessions_to(settings, database_url)
     hints = {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint}
-    ear, custodian = wake.Ear(direct, hints), _custodian(settings, common, direct)
+    ear, custodian = wake.Ear(direct, pool, hints), _custodian(settings, common, direct)
     seen = [recording.write, looks.desk(desk)]
     return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
 
@@ -180,7 +181,7 @@ def _scope(settings: Settings, worker_id: UUID) -> Scope:
     )
 
 
-def _custodian(settings: Settings, common: Resources, database_url: str) -> Custodian:
+def _custodian(settings: Settings, common: Resources, sessions: Sessions) -> Custodian:
     hours = settings.retention_content_hours
     kept = Kept(
         settings.retention_report_days,
@@ -189,7 +190,7 @@ def _custodian(settings: Settings, common: Resources, database_url: str) -> Cust
         settings.blob_ttl_hours * 3600,
         settings.blob_total_bytes,
     )
-    return Custodian(common.pool, database_url, kept, _day_over, _refused)
+    return Custodian(common.pool, sessions, kept, _day_over, _refused)
 
 
 def _day_over(day: date, fate: Fate) -> None:
@@ -206,11 +207,13 @@ def _loader(accounts: Accounts, settings: Settings, timeouts: Timeouts | None) -
     async def load(tenant_id: UUID, account_id: str) -> Route | None:
         try:
             found = await accounts.credentials(tenant_id, account_id)
-        except (DBAPIError, OSError, TimeoutError) as error:
-            raise away() from error
         except VaultError as error:
             log.error("an account cannot be used", account=account_id, why=str(error))
             raise Unavailable("INTERNAL", str(error), _UNUSABLE_SECONDS) from error
+        except Exception as error:
+            if is_unavailable(error):
+                raise unavailable(error) from error
+            raise
         if found is None:
             return None
         return routes.route(*found, resources.pool_of(accounts, *found, timeouts, dialling))

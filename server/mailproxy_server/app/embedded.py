@@ -21,6 +21,7 @@ from mailproxy_server.app import binaries, watcher
 from mailproxy_server.app.owner import owned
 from mailproxy_server.app.place import Place
 from mailproxy_server.app.refusal import Refusal
+from mailproxy_server.queue.sessions import Session, Sessions
 
 USER = "mailproxy"
 DATABASE = "mailproxy"
@@ -172,7 +173,7 @@ class Embedded:
         assert self._watcher
         while self._watcher.returncode is None:
             try:
-                connection = await asyncpg.connect(self.url_of("postgres"), timeout=5)
+                connection = await Sessions(self.url_of("postgres")).connect()
                 try:
                     await _make_database(connection)
                 finally:
@@ -202,7 +203,7 @@ def _tail(path: Path) -> str:
         return file.read().decode(errors="replace")
 
 
-async def _make_database(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _make_database(connection: Session) -> None:
     known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE)
     if not known:
         with contextlib.suppress(asyncpg.DuplicateDatabaseError):

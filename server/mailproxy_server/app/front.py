@@ -17,6 +17,7 @@ from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.accounts.tenants import Tenants
 from mailproxy_server.app import first_token, looks, page, resources, watching
+from mailproxy_server.app.database import direct_sessions_to
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
 from mailproxy_server.queue import counts, days, wake
@@ -77,7 +78,8 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         parts = build(settings, common)
         await first_token.make(settings, parts.tenants)
         ear = wake.Ear(
-            settings.direct_url(database_url),
+            direct_sessions_to(settings, database_url),
+            common.pool,
             {
                 wake.REPORTS: parts.tail.hint,
                 wake.ACCOUNTS: parts.cache.changed,

@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator
 import asyncpg
 
 from mailproxy_server.app import place
-from mailproxy_server.app.database import running
+from mailproxy_server.app.database import running, sessions_to
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
-from mailproxy_server.queue.hot import GONE
+from mailproxy_server.queue.sessions import Session, Sessions
 from mailproxy_server.settings import Settings
 
-_FAULTS = (asyncpg.PostgresError, *GONE)
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def connected(settings: Settings) -> AsyncIterator[Session]:
     """Have a connection for the length of the block; raises Refusal when there can be none."""
     async with database(settings) as url:
         try:
-            link = await asyncpg.connect(url, timeout=10, server_settings={"timezone": "UTC"})
+            link = await sessions_to(settings, url).connect()
             try:
                 yield link
             finally:
@@ -51,7 +51,7 @@ async def database(settings: Settings) -> AsyncIterator[str]:
 async def _running(data: DataDir) -> str | None:
     embedded = Embedded(place.prepare(data.path))
     try:
-        await (await asyncpg.connect(embedded.url, timeout=5)).close()
+        (await Sessions(embedded.url).connect()).terminate()
     except _FAULTS:
         return None
     finally:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mailproxy_server.accounts.account import Account, Secrets, relay_fields
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import Vault, VaultError
+from mailproxy_server.app.database import sessions_to
 from mailproxy_server.app.datadir import DataDir, locate
 from mailproxy_server.app.watching import teller
 from mailproxy_server.content.sources.resolver import dial
 from mailproxy_server.content.vetting import Egress
-from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, GONE, Pool, open_pool
-from mailproxy_server.queue.migrations import driver_url
+from mailproxy_server.queue.engine import open_engine
+from mailproxy_server.queue.hot import ACQUIRE_TIMEOUT, Pool, open_pool
+from mailproxy_server.queue.unavailable import CannotConnect
 from mailproxy_server.settings import Settings, parse_key
 from mailproxy_server.smtp.connect import Dial
 from mailproxy_server.smtp.pool import Pool as SmtpPool
@@ -34,13 +36,6 @@ COLD_CONNECTIONS = 2
 PATIENCE_SECONDS = 30.0
 """For a database that does not accept connections yet."""
 _PAUSE_SECONDS = 0.1
-_UNPREPARED = {
-    "statement_cache_size": 0,
-    "prepared_statement_cache_size": 0,
-    "prepared_statement_name_func": lambda: "",
-}
-"""SQLAlchemy's way through PgBouncer: statements without names, within their transaction."""
-
 log = structlog.get_logger()
 
 
@@ -60,25 +55,16 @@ async def opened(
 ) -> AsyncIterator[Resources]:
     """Open them for the length of the block; with `tracer`, spans are made by it."""
     vault = Vault(_key(settings))
-    engine = create_async_engine(
-        driver_url(url),
-        pool_size=COLD_CONNECTIONS,
-        max_overflow=2,
-        pool_pre_ping=True,
-        hide_parameters=True,  # errors are logged, and parameters may be secrets
-        pool_timeout=ACQUIRE_TIMEOUT,
-        connect_args={
-            "timeout": ACQUIRE_TIMEOUT,
-            "command_timeout": settings.statement_timeout_seconds + 1,
-            **(_UNPREPARED if settings.database_direct_url else {}),
-        },
+    sessions = sessions_to(settings, url)
+    timeout = settings.statement_timeout_seconds
+    engine = open_engine(
+        sessions, size=COLD_CONNECTIONS, command_timeout=timeout + 1, pool_timeout=ACQUIRE_TIMEOUT
     )
     pool = await _patiently(
         lambda: open_pool(
-            url,
+            sessions,
             size=HOT_CONNECTIONS,
-            statement_timeout=settings.statement_timeout_seconds,
-            pooled=settings.database_direct_url is not None,
+            statement_timeout=timeout,
             told=teller(tracer if settings.trace_sql else None),
         )
     )
@@ -95,7 +81,7 @@ async def _patiently(open_one: Callable[[], Awaitable[Pool]]) -> Pool:
     while True:
         try:
             return await open_one()
-        except GONE:
+        except CannotConnect:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -55,7 +55,7 @@ def run_upgrade() -> int:
         settings = load()
         configure_logging(settings, process="upgrade")
         assert settings.database_url is not None
-        asyncio.run(upgrade(settings.direct_url(settings.database_url.get_secret_value())))
+        asyncio.run(upgrade(settings, settings.database_url.get_secret_value()))
     except (Refusal, SettingsError) as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 1

@@ -79,8 +79,11 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             listens = stack.enter_context(self._ports())
             async with running(self._settings, self._data, self._held) as database:
-                environment = os.environ | listens | {f"{PREFIX}DATABASE_URL": database.url}
-                environment.pop(f"{PREFIX}DATABASE_URL_FILE", None)
+                environment = os.environ | listens
+                if (
+                    self._settings.database_url_file is None
+                ):  # else the file is read by each session
+                    environment[f"{PREFIX}DATABASE_URL"] = database.url
                 if self._data:
                     environment[f"{PREFIX}DATA_DIR"] = str(self._data.path)
                 counting, lock = stack.enter_context(tallies.folder())

@@ -19,6 +19,9 @@ from mailproxy_server.content.submission import read_json
 from mailproxy_server.mail.errors import InvalidFields, invalid
 from mailproxy_server.queue import outbox
 from mailproxy_server.queue.outbox import Waiting
+from mailproxy_server.queue.sessions import Session as Link
+from mailproxy_server.queue.sessions import Sessions
+from mailproxy_server.queue.unavailable import CannotConnect
 
 BATCH = 200
 LARGEST = 64 * 2**20
@@ -35,7 +38,6 @@ _UNUSABLE = (
 )
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
-Link: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Request: TypeAlias = message_pb2.SubmitMessageRequest
 Answer: TypeAlias = AsyncSubmission | MailProxyError
 
@@ -115,9 +117,12 @@ class Relay:
 
     async def _connect(self) -> Link:
         try:
-            link: Link = await asyncpg.connect(self._source, timeout=10)
-        except (*_UNUSABLE, ValueError) as error:  # ValueError: a URL that is none
-            raise _unusable(error) from error
+            link = await Sessions(self._source).connect("mailproxy outbox relay", ours=False)
+        except CannotConnect as error:
+            why = error.__cause__
+            if isinstance(why, (*_UNUSABLE, ValueError)):  # ValueError: a URL that is none
+                raise _unusable(why) from error
+            raise
         self._name = self._name or await _name_of(link)
         return link
 

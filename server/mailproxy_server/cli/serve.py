@@ -107,9 +107,9 @@ def _serve(settings: Settings, program: Sequence[str]) -> bool:
 async def _migrate(settings: Settings, new_log: bool) -> None:
     data, held = (None, ()) if settings.database_url else _open(settings)
     async with running(settings, data, held) as database:
-        await upgrade(settings.direct_url(database.url))
+        await upgrade(settings, database.url)
         if new_log:
-            await renew_logs(database.url)
+            await renew_logs(settings, database.url)
 
 
 def _open(settings: Settings) -> tuple[DataDir | None, tuple[int, ...]]:

@@ -18,6 +18,7 @@ from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.ids import first_id
 from mailproxy_server.queue.retention import Fate
+from mailproxy_server.queue.sessions import Sessions, sessions_of
 
 EVERY_SECONDS = 60.0
 SOON_SECONDS = 2.0
@@ -48,20 +49,20 @@ class Custodian:
 
     `told` is told once of each day of reports that is over: it was dropped, or is needed; `wrong`
     of what the database refused, since nothing is removed until that is seen to.
-    A step that must not wait for locks has a connection of its own, to `database_url`.
+    A step that must not wait for locks has a session of its own, by `sessions`.
     """
 
     def __init__(
         self,
         pool: Pool,
-        database_url: str,
+        sessions: str | Sessions,
         kept: Kept,
         told: Told,
         wrong: Wrong = lambda _: None,
         every_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._pool = pool
-        self._url = database_url
+        self._sessions = sessions_of(sessions)
         self._kept = kept
         self._told = told
         self._wrong = wrong
@@ -122,10 +123,8 @@ class Custodian:
             await asyncio.sleep(clock() - began)
 
     async def _drop(self, old: retention.Day) -> Fate:
-        link = await asyncpg.connect(
-            self._url,
-            server_settings=hot.SETTINGS | retention.SETTINGS,
-            timeout=hot.ACQUIRE_TIMEOUT,
+        link = await self._sessions.connect(
+            "mailproxy retention", settings=hot.SETTINGS | retention.SETTINGS
         )
         try:
             return await retention.drop(link, old)

@@ -16,10 +16,11 @@ from mailproxy_server.accounts.account import Account
 from mailproxy_server.policy import windows
 from mailproxy_server.policy.usage import Usage
 from mailproxy_server.policy.windows import Room
-from mailproxy_server.queue import claim, hot, reserve
+from mailproxy_server.queue import claim, reserve
 from mailproxy_server.queue.claim import Claim, Claimed
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.rest import rest
+from mailproxy_server.queue.unavailable import unavailable
 
 _DRIFT = 0.001
 """Two clocks differ by less in rate: NTP slews either by 500 ppm at most."""
@@ -106,7 +107,7 @@ async def claim_within(
         await write(link, *key, usage)
         reservation = Reservation(now, base, windows.hold(account.limits))
         if reservation.late(boottime()):
-            raise hot.away()
+            raise unavailable()
     return Rated(got, reservation, room, now, parcels)
 
 

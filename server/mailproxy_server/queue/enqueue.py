@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from mailproxy_server.queue.hot import Connection, away
+from mailproxy_server.queue.hot import Connection
+from mailproxy_server.queue.unavailable import unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,5 +175,5 @@ async def take(link: Connection, batch: Sequence[NewMessage]) -> list[Taken]:
         elif entry := before.get((message.tenant_id, message.request_id)):
             answers.append(entry)
         else:
-            raise away()  # aged out between the two statements; the repeat will be fresh
+            raise unavailable()  # aged out between the two statements; the repeat will be fresh
     return answers

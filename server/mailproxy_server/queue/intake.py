@@ -15,8 +15,9 @@ import asyncpg
 
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue.enqueue import NewMessage, Taken, take
-from mailproxy_server.queue.hot import GONE, Pool, away
+from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.unavailable import is_unavailable, unavailable
 
 BATCH_RECIPIENTS = 500
 BATCH_OCTETS = 4 * 2**20
@@ -110,8 +111,8 @@ class Intake:
 
 
 def _refuse(batch: Sequence[_Waiting], error: Exception) -> None:
-    if isinstance(error, GONE) and not isinstance(error, ValueError):
-        error = away()
+    if is_unavailable(error) and not isinstance(error, Unavailable):
+        error = unavailable(error)
     for waiting in batch:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

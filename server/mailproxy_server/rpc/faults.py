@@ -1,36 +1,14 @@
 """Which exceptions are whose fault: takes what a servicer raised for an error of the contract.
 
-Errors meant for the caller pass as they are; a database that is away is `Unavailable`; all
-else is a bug of ours, of which the caller learns an id and the log the rest.
+Errors meant for the caller pass as they are; what the database or this machine cannot do just now
+is `Unavailable`; all else is a bug of ours, of which the caller learns an id and the log the rest.
 """
 
 import secrets
 from collections.abc import Callable
 
-import asyncpg
-import sqlalchemy.exc
-
 from mailproxy_server.mail.errors import MailProxyError, Unavailable
-
-RETRY_AFTER = 2.0
-"""Seconds after which a caller should try again while PostgreSQL does not answer."""
-
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InternalClientError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-    OSError,  # of sockets, and a timeout is one: nothing else of the system is touched on the way
-)
-
-_AWAY_STATES = frozenset({"57014", "57P01", "57P02", "57P03", "53300", "25P03"})
+from mailproxy_server.queue.unavailable import is_unavailable, unavailable
 
 
 class InternalError(MailProxyError):
@@ -47,26 +25,17 @@ class Faults:
         """Give the error of the contract that `error` comes to."""
         if isinstance(error, MailProxyError):
             return error
-        if database_away(error):
+        if is_unavailable(error):
+            return unavailable(error)
+        if isinstance(error, MemoryError):
             return Unavailable(
-                "DATABASE_UNAVAILABLE",
-                "the database does not answer; send the call again with the same request_id",
-                RETRY_AFTER,
+                "OUT_OF_MEMORY",
+                "this server is short of memory; send the call again later, with the same "
+                "request_id",
+                retry_after=5.0,
             )
         bug = secrets.token_hex(8)
         self._on_bug(bug, error)
         return InternalError(
             "INTERNAL", f"a fault of the server's own; its log has it under {bug}", {"id": bug}
         )
-
-
-def database_away(error: BaseException) -> bool:
-    """Whether `error` says that PostgreSQL cannot be reached or does not answer just now."""
-    if isinstance(error, _AWAY):
-        return True
-    if isinstance(error, asyncpg.InterfaceError):  # a closed connection, but not bad arguments
-        return not isinstance(error, ValueError)
-    if isinstance(error, sqlalchemy.exc.DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state.startswith("08") or state in _AWAY_STATES
-    return False

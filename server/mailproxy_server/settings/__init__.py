@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mailproxy_server.queue import dsn
 from mailproxy_server.settings.content import ContentSettings
 from mailproxy_server.settings.filed import with_files
 from mailproxy_server.settings.listen import Address, Listen
@@ -42,14 +43,15 @@ class Settings(ContentSettings, WatchingSettings):
     )
 
     database_url: SecretStr | None = None
-    """PostgreSQL 15 to 18, as postgresql://user:password@host/database. Unset: an embedded one."""
+    """PostgreSQL 15 to 18, as postgresql://user:password@host/database, with the parameters that
+    psql takes. Unset: an embedded one."""
 
     database_direct_url: SecretStr | None = None
     """The same database without PgBouncer, where database_url leads through one in transaction
     mode: for notifications and migrations. Set, it switches prepared statements off."""
 
     database_url_file: Path | None = None
-    """File that holds database_url, as a container's secret."""
+    """File that holds database_url, as a container's secret; read anew for each connection."""
 
     database_direct_url_file: Path | None = None
     """File that holds database_direct_url."""
@@ -153,11 +155,6 @@ class Settings(ContentSettings, WatchingSettings):
     tls_key: Path | None = None
     """PEM file of the certificate's private key."""
 
-    def direct_url(self, url: str) -> str:
-        """Give the address of the database itself; `url` where it leads there already."""
-        direct = self.database_direct_url
-        return direct.get_secret_value() if direct else url
-
     @model_validator(mode="before")
     @classmethod
     def _with_files(cls, given: Any) -> Any:
@@ -171,8 +168,8 @@ class Settings(ContentSettings, WatchingSettings):
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must be postgresql://user:password@host/database")
+        if value:
+            dsn.parse(value.get_secret_value())
         return value
 
     @field_validator("secret_key")

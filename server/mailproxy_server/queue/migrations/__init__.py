@@ -9,23 +9,30 @@ schema is quicker without them.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mailproxy_server.queue.sessions import Sessions, sessions_of
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SCHEMA = "mailproxy"
+DRIVER = "postgresql+asyncpg://"
+"""For SQLAlchemy, whose connections are sessions of ours: the address is not its business."""
 _LOCK = 0x6D61696C  # "mail"; held for the transaction of the whole upgrade
 
 
-async def upgrade(url: str) -> None:
-    """Bring the database at `url` (postgresql://...) to the newest schema; idempotent.
+async def upgrade(source: str | Sessions) -> None:
+    """Bring a database (its URL, or what makes sessions with it) to the newest schema; idempotent.
 
     Waits while another process does the same. Raises SQLAlchemy's errors when the database
     does not answer or the role may not create the schema.
     """
-    from sqlalchemy import text
+    from sqlalchemy import NullPool, text
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    engine = create_async_engine(driver_url(url))
+    sessions = sessions_of(source)
+    engine = create_async_engine(
+        DRIVER, poolclass=NullPool, async_creator=lambda: sessions.connect("mailproxy migrate")
+    )
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -38,14 +45,6 @@ def newest() -> str:
     """Give the revision that `upgrade` brings a database to: the number of the last version."""
     versions = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
     return max(version.name.partition("_")[0] for version in versions)
-
-
-def driver_url(url: str) -> str:
-    """Give `url` with SQLAlchemy's asyncpg driver named in it."""
-    for prefix in ("postgresql://", "postgres://"):
-        if url.startswith(prefix):
-            return "postgresql+asyncpg://" + url[len(prefix) :]
-    return url
 
 
 def _upgrade(connection: "Connection") -> None:

@@ -283,7 +283,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INFLIGHT_BYTES: _ErrorReason.ValueType  # 9
     """The server holds too many request bytes just now; retry after RetryInfo."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 10
-    """PostgreSQL does not answer; retry after RetryInfo with the same request_id."""
+    """PostgreSQL does not answer, or takes no writes just now (read-only, disk full); retry after
+    RetryInfo with the same request_id.
+    """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 11
     """This server is stopping; another replica, or this one in a moment, will answer."""
     ERROR_REASON_TOKEN_MISSING: _ErrorReason.ValueType  # 12
@@ -316,6 +318,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The tenant has no such template."""
     ERROR_REASON_TEMPLATE_EXISTS: _ErrorReason.ValueType  # 27
     """CREATE: there is one of this id."""
+    ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 28
+    """The server or its PostgreSQL is short of memory; retry after RetryInfo with the same request_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason in google.rpc.ErrorInfo, without the prefix "ERROR_REASON_"; the domain is
@@ -343,7 +347,9 @@ ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 8
 ERROR_REASON_INFLIGHT_BYTES: ErrorReason.ValueType  # 9
 """The server holds too many request bytes just now; retry after RetryInfo."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 10
-"""PostgreSQL does not answer; retry after RetryInfo with the same request_id."""
+"""PostgreSQL does not answer, or takes no writes just now (read-only, disk full); retry after
+RetryInfo with the same request_id.
+"""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 11
 """This server is stopping; another replica, or this one in a moment, will answer."""
 ERROR_REASON_TOKEN_MISSING: ErrorReason.ValueType  # 12
@@ -376,6 +382,8 @@ ERROR_REASON_TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 26
 """The tenant has no such template."""
 ERROR_REASON_TEMPLATE_EXISTS: ErrorReason.ValueType  # 27
 """CREATE: there is one of this id."""
+ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 28
+"""The server or its PostgreSQL is short of memory; retry after RetryInfo with the same request_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
