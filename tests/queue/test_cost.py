@@ -43,7 +43,7 @@ def _finding(told: str) -> int:
     (found,) = [
         node
         for node in json.loads(told)[0]["Plan"]["Plans"]
-        if node.get("Subplan Name") == "CTE due"
+        if node.get("Subplan Name") == "CTE found"
     ]
     return _blocks(found)
 

@@ -142,7 +142,7 @@ async def test_control_without_the_lock_an_offset_is_given_twice(mail_queue: Que
     end = health.OPEN.index("INSERT INTO mailproxy.report_log")
     unlocked = (
         health.OPEN[:begin].replace("FOR NO KEY UPDATE", "")
-        + """raised AS (SELECT tenant_id, last_offset + 1 AS last_offset,
+        + """raised AS (SELECT tenant_id, last_offset AS base,
                 clock_timestamp() AS last_at FROM mailproxy.report_heads)\n"""
         + health.OPEN[end:]
     )

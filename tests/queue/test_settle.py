@@ -10,6 +10,7 @@ from mailproxy_server.mail.delivery import Event, Outcome, Reason
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.mail.transcript import Exchange, Reply, Stage, Transcript
 from mailproxy_server.queue import claim, hot, settle
+from mailproxy_server.queue.append import HEADS
 from mailproxy_server.queue.settle import Settlement
 
 from tests.support.queue import (
@@ -137,9 +138,7 @@ async def test_heads_are_locked_in_order_so_that_writers_never_deadlock(mail_que
 
 
 async def test_control_without_the_ordered_lock_writers_deadlock(mail_queue: Queue) -> None:
-    unordered = settle.statement(
-        heads=settle.HEADS.replace("ORDER BY tenant_id", "ORDER BY 1 DESC")
-    )
+    unordered = settle.statement(heads=HEADS.replace("ORDER BY tenant_id", "ORDER BY 1 DESC"))
     assert unordered != settle.SETTLE
     with pytest.raises(Unavailable) as caught:
         await _settle_two_tenants_beside(mail_queue, unordered)
@@ -169,9 +168,9 @@ async def test_control_with_a_bare_sequence_a_reader_skips_a_report(mail_queue: 
     start = settle.SETTLE.index("raised AS (")
     end = settle.SETTLE.index("INSERT INTO mailproxy.report_log")
     bare = (
-        settle.SETTLE[:start].replace(settle.HEADS, "SELECT 1")
+        settle.SETTLE[:start].replace(HEADS, "SELECT 1")
         + """raised AS (SELECT tenant_id, nextval('mailproxy.bare') - 1 AS base,
-                    clock_timestamp() AS last_at FROM settled)\n"""
+                    clock_timestamp() AS last_at FROM events)\n"""
         + settle.SETTLE[end:]
     )
     assert await _read_while_a_settle_is_open(mail_queue, bare) == [2]

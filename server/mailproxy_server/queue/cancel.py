@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mailproxy_server.queue.chosen import Found, keys, locked
-from mailproxy_server.queue.claim import Claimed, seizing
+from mailproxy_server.queue.claim import Claimed, claiming
 from mailproxy_server.queue.hot import Connection
 
 LOCK = "FOR UPDATE OF d"
@@ -31,10 +31,11 @@ RETURNING {_RETURNING}, d.worker_id = $4
 
 WITHDRAW = statement()
 
-_SEIZE_REQUESTED = seizing(
+_SEIZE_REQUESTED = claiming(
     """SELECT ctid FROM mailproxy.deliveries
     WHERE cancel_requested AND worker_id IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED""",
-    "SET worker_id = $1, claim_no = d.claim_no + 1",
+    "$1",
+    sends=False,
 )
 
 

@@ -50,13 +50,30 @@ class Claim:
     now: datetime
 
 
-_RETURNING = """d.tenant_id, d.message_id, d.recipient_no, d.account_id, d.recipient, d.priority,
-          d.due_at, d.attempts, d.claim_no, d.doubtful, d.cancel_requested, d.marked, d.spared,
-          d.expire_at, d.round_at, d.claimed_at"""
+_RETURNING = ", ".join(f"d.{name}" for name in Claimed._fields)
 
-_CLAIM = """
-WITH due AS MATERIALIZED (
-    SELECT d.ctid AS place
+
+def claiming(found: str, worker: str, *, sends: bool, where: str = "true", also: str = "") -> str:
+    """Give the SQL that claims for `worker` (an expression) the rows whose ctid `found`, a locking
+    SELECT, gives; it returns them as `Claimed` has them, then `also`.
+
+    The one UPDATE that hands a delivery to somebody: it raises the fence. `sends`: whoever claims
+    means to send, and when it began is noted; who claims to end a delivery, or takes over from the
+    dead, leaves the time of the claim before it. A row that is locked stays where it is, so that it
+    is found by its ctid. `where` is about the row too; the tenant, where it is known, so that the
+    tables can be distributed by it.
+    """
+    noted = ", claimed_at = clock_timestamp()" if sends else ""
+    return f"""
+WITH found AS MATERIALIZED ({found})
+UPDATE mailproxy.deliveries d SET worker_id = {worker}, claim_no = d.claim_no + 1{noted}
+FROM found WHERE d.ctid = found.ctid AND {where}
+RETURNING {_RETURNING}{also}
+"""  # noqa: S608 - no input is in the text
+
+
+_DUE = """
+    SELECT d.ctid
     FROM (VALUES (10::smallint, $4::timestamptz), (20::smallint, $5::timestamptz),
                  (30::smallint, $6::timestamptz), (40::smallint, $7::timestamptz)
          ) AS band(priority, bound)
@@ -66,27 +83,19 @@ WITH due AS MATERIALIZED (
           AND worker_id IS NULL AND NOT held AND due_at BETWEEN band.bound AND now()
         ORDER BY due_at, message_id, recipient_no LIMIT $8 FOR UPDATE SKIP LOCKED
     ) d {order} LIMIT $8
-)
-UPDATE mailproxy.deliveries d
-SET worker_id = $3, claim_no = d.claim_no + 1, claimed_at = clock_timestamp()
-FROM due WHERE d.ctid = due.place AND d.tenant_id = $1
-RETURNING {returning}, now() AS now
 """
 
-CLAIM = _CLAIM.format(order="", returning=_RETURNING)
+_OF_TENANT = "d.tenant_id = $1"
+CLAIM = claiming(_DUE.format(order=""), "$3", sends=True, where=_OF_TENANT, also=", now() AS now")
 """By priority, then by age."""
-OLDEST = _CLAIM.format(order="ORDER BY d.due_at", returning=_RETURNING)
+OLDEST = claiming(
+    _DUE.format(order="ORDER BY d.due_at"),
+    "$3",
+    sends=True,
+    where=_OF_TENANT,
+    also=", now() AS now",
+)
 """By age, whatever the priority."""
-
-
-def seizing(found: str, change: str) -> str:
-    """Give the SQL that claims what `found` (a SELECT of ctid, locking) finds, by `change`."""
-    return f"""
-WITH found AS MATERIALIZED ({found})
-UPDATE mailproxy.deliveries d {change}
-FROM found WHERE d.ctid = found.ctid
-RETURNING {_RETURNING}
-"""
 
 
 _NEXT_DUE = """
@@ -115,16 +124,11 @@ SELECT {_RETURNING} FROM mailproxy.deliveries d
 WHERE tenant_id = $1 AND account_id = $2 AND worker_id = $3
 """  # noqa: S608 - no input is in the text
 
-_TAKE_OVER = f"""
-WITH held AS MATERIALIZED (
-    SELECT tenant_id, message_id, recipient_no FROM mailproxy.deliveries
-    WHERE worker_id = $1 LIMIT $3 FOR UPDATE SKIP LOCKED
+_TAKE_OVER = claiming(
+    "SELECT ctid FROM mailproxy.deliveries WHERE worker_id = $1 LIMIT $3 FOR UPDATE SKIP LOCKED",
+    "$2",
+    sends=False,
 )
-UPDATE mailproxy.deliveries d SET worker_id = $2, claim_no = d.claim_no + 1
-FROM held WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id
-  AND d.recipient_no = held.recipient_no
-RETURNING {_RETURNING}
-"""  # noqa: S608 - no input is in the text
 
 
 async def claim(

@@ -2,14 +2,15 @@
 
 from uuid import UUID
 
-from mailproxy_server.queue.claim import Claimed, seizing
+from mailproxy_server.queue.claim import Claimed, claiming
 from mailproxy_server.queue.hot import Connection
 
-_SEIZE = seizing(
+_SEIZE = claiming(
     """SELECT ctid FROM mailproxy.deliveries
     WHERE expire_at IS NOT NULL AND expire_at <= now() AND worker_id IS NULL
     ORDER BY expire_at LIMIT $2 FOR UPDATE SKIP LOCKED""",
-    "SET worker_id = $1, claim_no = d.claim_no + 1",
+    "$1",
+    sends=False,
 )
 
 

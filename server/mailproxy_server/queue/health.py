@@ -12,6 +12,7 @@ from uuid import UUID
 
 from mailproxy_server.mail.delivery import Event
 from mailproxy_server.mail.transcript import Reply, Stage
+from mailproxy_server.queue.append import appended, same
 from mailproxy_server.queue.hot import Connection
 
 
@@ -87,29 +88,25 @@ WHERE h.connections IS NOT DISTINCT FROM $3 AND h.gap_seconds = $4
 """
 
 
-_APPEND = """
-), heads AS MATERIALIZED (
-    SELECT tenant_id FROM mailproxy.report_heads
-    WHERE tenant_id IN (SELECT tenant_id FROM changed) FOR NO KEY UPDATE
-), raised AS (
-    UPDATE mailproxy.report_heads h
-    SET last_offset = h.last_offset + 1, last_at = greatest(h.last_at, clock_timestamp())
-    FROM heads WHERE h.tenant_id = heads.tenant_id
-    RETURNING h.tenant_id, h.last_offset, h.last_at
-)
-INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
-    account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
-    reply_stage, detail, possible_duplicate)
-SELECT c.tenant_id, raised.last_offset, raised.last_at, '00000000-0000-0000-0000-000000000000', 0,
-    c.account_id, '', {event}, coalesce(c.reason, 0), 0, c.reply_code, c.reply_enhanced,
-    c.reply_text, c.reply_stage, c.detail, false
-FROM changed c JOIN raised ON raised.tenant_id = c.tenant_id
-RETURNING log_offset
-"""
+_COLUMNS = {
+    **same("account_id", "reply_code", "reply_enhanced", "reply_text", "reply_stage", "detail"),
+    "message_id": "'00000000-0000-0000-0000-000000000000'",
+    "recipient_no": "0",
+    "recipient": "''",
+    "reason": "coalesce(e.reason, 0)",
+    "attempt": "0",
+    "possible_duplicate": "false",
+}
+
+
+def _append(event: Event) -> str:
+    """Report the accounts that the CTE `events` holds, as rows of relay_health."""
+    return f"), {appended({**_COLUMNS, 'event': f'{int(event)}'})}RETURNING log_offset"
+
 
 ONCE = "h.breaker = 'closed'"
 _OPEN = """
-WITH changed AS (
+WITH events AS (
     INSERT INTO mailproxy.relay_health AS h (tenant_id, account_id, breaker, kind, reason,
         reply_code, reply_enhanced, reply_text, reply_stage, detail, opened_at, probe_at,
         account_revision)
@@ -128,7 +125,7 @@ WITH changed AS (
 
 def opening(once: str = ONCE) -> str:
     """Give the SQL; with another condition only in a test that shows what it is good for."""
-    return _OPEN.format(once=once) + _APPEND.format(event=int(Event.BREAKER_OPENED))
+    return _OPEN.format(once=once) + _append(Event.BREAKER_OPENED)
 
 
 OPEN = opening()
@@ -145,9 +142,9 @@ WITH closing AS MATERIALIZED (
         probes = 0, account_revision = NULL, generation = h.generation + 1
     FROM closing c WHERE h.tenant_id = c.tenant_id AND h.account_id = c.account_id
     RETURNING h.tenant_id
-), changed AS (
+), events AS (
     SELECT c.* FROM closing c WHERE EXISTS (SELECT 1 FROM closed)
-{_APPEND.format(event=int(Event.BREAKER_CLOSED))}
+{_append(Event.BREAKER_CLOSED)}
 """  # noqa: S608 - no input is in the text
 
 _ACCUSE = """

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from mailproxy_server.mail.delivery import Event, Reason
+from mailproxy_server.queue.append import appended, same
 from mailproxy_server.queue.hot import Connection
 
 CHANNEL = "mailproxy_outbox"
@@ -67,6 +68,18 @@ SELECT outbox_id, tenant, request_id, CASE WHEN octets <= $2 THEN email::text EN
 FROM summed WHERE ahead < $4 ORDER BY outbox_id
 """
 
+_COLUMNS = {
+    **same("message_id"),
+    "recipient_no": "0",
+    "account_id": "''",
+    "recipient": "''",
+    "event": f"{int(Event.FAILED)}",
+    "reason": f"{int(Reason.SUBMISSION_INVALID)}",
+    "attempt": "0",
+    "possible_duplicate": "false",
+    "detail": """concat(e.field || ': ', e.error, ' (outbox_id ', e.outbox_id,
+                     ', request_id ' || left(e.request_id, 128), ')')""",
+}
 _REFUSE = f"""
 WITH v AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
@@ -75,27 +88,9 @@ WITH v AS MATERIALIZED (
     UPDATE mailproxy.outbox o SET refused_at = now(), field = v.field, error = v.error
     FROM v WHERE o.outbox_id = v.outbox_id AND o.refused_at IS NULL
     RETURNING v.*, o.request_id
-), settled AS MATERIALIZED (
+), events AS MATERIALIZED (
     SELECT * FROM refused WHERE tenant_id IS NOT NULL
-), heads AS MATERIALIZED (
-    SELECT tenant_id FROM mailproxy.report_heads
-    WHERE tenant_id IN (SELECT tenant_id FROM settled) ORDER BY tenant_id FOR NO KEY UPDATE
-), raised AS (
-    UPDATE mailproxy.report_heads h
-    SET last_offset = h.last_offset + c.n, last_at = greatest(h.last_at, clock_timestamp())
-    FROM (SELECT tenant_id, count(*) AS n FROM settled JOIN heads USING (tenant_id)
-          GROUP BY tenant_id) c
-    WHERE h.tenant_id = c.tenant_id
-    RETURNING h.tenant_id, h.last_offset - c.n AS base, h.last_at
-)
-INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
-    account_id, recipient, event, reason, attempt, possible_duplicate, detail)
-SELECT s.tenant_id, raised.base + row_number() OVER (PARTITION BY s.tenant_id ORDER BY s.no),
-    raised.last_at, s.message_id, 0, '', '', {int(Event.FAILED)}, {int(Reason.SUBMISSION_INVALID)},
-    0, false, concat(s.field || ': ', s.error, ' (outbox_id ', s.outbox_id,
-                     ', request_id ' || left(s.request_id, 128), ')')
-FROM settled s JOIN raised ON raised.tenant_id = s.tenant_id
-"""  # noqa: S608 - no input is in the text
+), {appended(_COLUMNS, "e.no")}"""  # noqa: S608 - no input is in the text
 
 
 _ACCOUNTS = """

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from mailproxy_server.mail.delivery import TRANSITIONS, Event, State
+from mailproxy_server.queue.append import appended, same
 from mailproxy_server.queue.hot import Connection
 
 _FROM = sorted(int(Event[state.name]) for state, event in TRANSITIONS if event is Event.REQUEUED)
@@ -29,6 +30,13 @@ FROM (SELECT n.*, CASE WHEN n.possible_duplicate THEN n.account_id ELSE m.accoun
 ORDER BY o.recipient_no
 """  # noqa: S608 - no input is in the text
 
+_COLUMNS = {
+    **same("message_id", "recipient_no", "account_id", "recipient", "claim_no"),
+    "event": f"{int(Event.REQUEUED)}",
+    "reason": "0",
+    "attempt": "0",
+    "possible_duplicate": "e.doubtful",
+}
 _BACK = f"""
 WITH back AS (
     INSERT INTO mailproxy.deliveries AS d (tenant_id, message_id, recipient_no, account_id,
@@ -43,20 +51,9 @@ WITH back AS (
       AS o(recipient_no, recipient, claim_no, doubtful, account_id)
     JOIN mailproxy.messages m ON m.tenant_id = $1 AND m.message_id = $2
     RETURNING d.*
-), raised AS (
-    UPDATE mailproxy.report_heads h
-    SET last_offset = h.last_offset + (SELECT count(*) FROM back),
-        last_at = greatest(h.last_at, clock_timestamp())
-    WHERE h.tenant_id = $1
-    RETURNING h.last_offset - (SELECT count(*) FROM back) AS base, h.last_at
-)
-INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
-    account_id, recipient, event, reason, attempt, possible_duplicate, claim_no)
-SELECT b.tenant_id, raised.base + row_number() OVER (ORDER BY b.recipient_no), raised.last_at,
-    b.message_id, b.recipient_no, b.account_id, b.recipient, {int(Event.REQUEUED)}, 0, 0,
-    b.doubtful, b.claim_no
-FROM back b CROSS JOIN raised
-"""  # noqa: S608 - no input is in the text
+), events AS MATERIALIZED (
+    SELECT * FROM back
+), {appended(_COLUMNS, "e.recipient_no")}"""  # noqa: S608 - no input is in the text
 
 LOCK_HEAD = "SELECT 1 FROM mailproxy.report_heads WHERE tenant_id = $1 FOR NO KEY UPDATE"
 _LOCK_MESSAGE = """

@@ -2,23 +2,19 @@
 
 from uuid import UUID
 
-from mailproxy_server.queue.claim import Claimed
+from mailproxy_server.queue.claim import Claimed, claiming
 from mailproxy_server.queue.hot import Connection
 
-_REST = f"""
-WITH due AS MATERIALIZED (
-    SELECT recipient_no FROM mailproxy.deliveries
+_REST = claiming(
+    """SELECT ctid FROM mailproxy.deliveries
     WHERE tenant_id = $1 AND message_id = $2 AND account_id = $3 AND priority = $4
       AND due_at = $5 AND expire_at IS NOT DISTINCT FROM $6 AND round_at IS NOT DISTINCT FROM $7
       AND worker_id IS NULL AND NOT held
-    ORDER BY recipient_no LIMIT $9 FOR UPDATE SKIP LOCKED
+    ORDER BY recipient_no LIMIT $9 FOR UPDATE SKIP LOCKED""",
+    "$8",
+    sends=True,
+    where="d.tenant_id = $1",
 )
-UPDATE mailproxy.deliveries d
-SET worker_id = $8, claim_no = d.claim_no + 1, claimed_at = clock_timestamp()
-FROM due
-WHERE d.tenant_id = $1 AND d.message_id = $2 AND d.recipient_no = due.recipient_no
-RETURNING {", ".join(f"d.{name}" for name in Claimed._fields)}
-"""  # noqa: S608 - no input is in the text
 
 
 async def rest(link: Connection, worker_id: UUID, last: Claimed, limit: int) -> list[Claimed]:

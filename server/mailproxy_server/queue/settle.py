@@ -14,6 +14,7 @@ from uuid import UUID
 
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.transcript import Exchange, Reply, Transcript
+from mailproxy_server.queue.append import HEADS, appended, same
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.contents import Origin
 from mailproxy_server.queue.hot import Connection
@@ -36,8 +37,6 @@ class Settlement(NamedTuple):
 
 
 FENCE = "d.claim_no = v.claim_no AND d.worker_id = $1"
-HEADS = """SELECT tenant_id FROM mailproxy.report_heads
-    WHERE tenant_id IN (SELECT tenant_id FROM settled) ORDER BY tenant_id FOR NO KEY UPDATE"""
 
 _KEY = """d.tenant_id = v.tenant_id AND d.message_id = v.message_id
       AND d.recipient_no = v.recipient_no"""
@@ -64,35 +63,24 @@ WITH v AS MATERIALIZED (
                       ELSE clock_timestamp() + v.retry_in * interval '1 second' END
     FROM v WHERE {key} AND {fence} AND v.retry_in IS NOT NULL
     RETURNING v.*, d.account_id, d.recipient, d.doubtful, d.due_at
-), settled AS MATERIALIZED (
+), events AS MATERIALIZED (
     SELECT * FROM gone UNION ALL SELECT * FROM kept
-), heads AS MATERIALIZED (
-    {heads}
-), raised AS (
-    UPDATE mailproxy.report_heads h
-    SET last_offset = h.last_offset + c.n, last_at = greatest(h.last_at, clock_timestamp())
-    FROM (SELECT tenant_id, count(*) AS n FROM settled JOIN heads USING (tenant_id)
-          GROUP BY tenant_id) c
-    WHERE h.tenant_id = c.tenant_id
-    RETURNING h.tenant_id, h.last_offset - c.n AS base, h.last_at
-)
-INSERT INTO mailproxy.report_log (tenant_id, log_offset, reported_at, message_id, recipient_no,
-    account_id, recipient, event, reason, attempt, reply_code, reply_enhanced, reply_text,
-    reply_stage, relay_host, relay_message_id, mail_at, next_attempt_at, possible_duplicate,
-    transcript, claim_no, detail)
-SELECT s.tenant_id, raised.base + row_number() OVER (PARTITION BY s.tenant_id ORDER BY s.no),
-    raised.last_at, s.message_id, s.recipient_no, s.account_id, s.recipient, s.event, s.reason,
-    s.attempt, s.reply_code, s.reply_enhanced, s.reply_text, s.reply_stage, s.relay_host,
-    s.relay_message_id, s.mail_at, s.due_at, s.doubtful OR s.possible_duplicate, s.transcript,
-    s.claim_no, s.detail
-FROM settled s JOIN raised ON raised.tenant_id = s.tenant_id
+), {appended}
 RETURNING tenant_id, message_id, recipient_no
 """
+_COLUMNS = {
+    **same("message_id", "recipient_no", "account_id", "recipient", "event", "reason", "attempt"),
+    **same("reply_code", "reply_enhanced", "reply_text", "reply_stage", "relay_host"),
+    **same("relay_message_id", "mail_at", "transcript", "claim_no", "detail"),
+    "next_attempt_at": "e.due_at",
+    "possible_duplicate": "e.doubtful OR e.possible_duplicate",
+}
 
 
 def statement(fence: str = FENCE, heads: str = HEADS) -> str:
     """Give the SQL; with other parts only in tests that show what each part is good for."""
-    return _SQL.format(key=_KEY, fence=fence, heads=heads)
+    end = appended(_COLUMNS, "e.no", heads)
+    return _SQL.format(key=_KEY, fence=fence, appended=end)
 
 
 SETTLE = statement()
