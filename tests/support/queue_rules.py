@@ -93,7 +93,7 @@ class QueueRules(QueueSteps):
             for held in [each for each in self.claims if each[0] == dead and self.holds(each)]:
                 if self.model.promises[key(held[1])].at_most_once:
                     self.mark(held)
-        declared = workers.declare_dead(self.database.link, dead, certain=True)
+        declared = workers.declare_dead(self.database.link, dead, None)
         assert self.database.run(declared)
         self.alive[number] = self.database.worker()
 

@@ -1,13 +1,14 @@
 """What dispatchers do to the queue, step by step, beside the model."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine
+from mailproxy_server.dispatcher.keeper import rescued
 from mailproxy_server.dispatcher.rated import claim_within
 from mailproxy_server.mail.delivery import Event, Outcome
-from mailproxy_server.policy.retry import interrupted
 from mailproxy_server.policy.windows import Limit, Unit
 from mailproxy_server.queue import claim, marks, reserve, settle
 from mailproxy_server.queue.claim import Claimed
@@ -142,13 +143,13 @@ class QueueSteps(RuleBasedStateMachine):
         assert {key(row) for row in rows} == theirs, "all that it held, and nothing else"
         for row in rows:
             self.model.promises[key(row)].seized(rescuer)
-        done = [(row, _rescued(row)) for row in rows]
-        batch = [Settlement(row, outcome) for row, outcome in done]
-        assert self.write_all(rescuer, batch) == {key(row) for row in rows}
+        now = datetime.now(UTC)
+        judged = [(row, rescued(row, now)) for row in rows]
+        done = [(row, outcome) for row, outcome in judged if outcome is not None]
+        untouched = [row for row, outcome in judged if outcome is None]
+        batch = [Settlement(row, outcome, row.claimed_at is not None) for row, outcome in done]
+        assert self.write_all(rescuer, batch) == {key(row) for row, _ in done}
         self.happened(done)
-
-
-def _rescued(row: Claimed) -> Outcome:
-    if row.cancel_requested and not row.marked:
-        return Outcome.cancelled()
-    return interrupted(row.attempts, marked=row.marked)
+        self.database.run(claim.release(self.database.link, rescuer, untouched))
+        for row in untouched:
+            self.model.promises[key(row)].released()

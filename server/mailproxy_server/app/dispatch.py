@@ -121,13 +121,20 @@ class Parts:
 def build(settings: Settings, common: Resources, database_url: str, seams: Seams) -> Parts:
     """Build and wire the parts; starts nothing."""
     pool = common.pool
-    lease, bell = seams.lease(pool, this_worker(uuid4()), settings.lease_seconds), wake.Bell(pool)
-    worker_id = lease.worker.worker_id
+    me, bell = this_worker(uuid4()), wake.Bell(pool)
+    worker_id = me.worker_id
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     recording = _recording(settings, common)
     crier = Crier(bell, recording, lambda batch: roster.settled(batch))
-    settler = Settler(pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000)
+    settler = Settler(
+        pool, worker_id, crier.settled, crier.bug, settings.settle_gather_ms / 1000,
+        crier.blocked, failed,
+    )  # fmt: skip
+    direct = direct_sessions_to(settings, database_url)
+    lease = seams.lease(
+        direct_sessions_to(settings, database_url), me, settings.lease_seconds, settler.backlog
+    )
     relays = Relays(
         _loader(Accounts(common.engine, common.vault), settings, seams.timeouts),
         settings.poll_seconds,
@@ -137,7 +144,8 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
         scope=_scope(settings, worker_id),
         relays=relays,
         settler=settler,
-        lease=lease.may_dot,
+        lease=lambda: lease.may_dot() or settler.may_dot(),
+        late=lease.is_late,
         share=settings.connection_share,
         files=fetching.files(settings, pool, worker_id, seams.lookup),
         shelf=Shelf(pool, settings.blob_memory_bytes),
@@ -148,13 +156,12 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     )
     roster = Roster(desk, failed)
     every = settings.lease_seconds / 4
-    keeper = Keeper(pool, worker_id, every, crier.rescued, crier.settled)
+    keeper = Keeper(pool, lease, every, crier.rescued, crier.settled)
     largest, every = settings.max_message_bytes, settings.outbox_poll_seconds
     mover = Mover(pool, largest, every, crier.moved, crier.bug)
-    direct = direct_sessions_to(settings, database_url)
     hints = {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint}
     ear, custodian = wake.Ear(direct, pool, hints), _custodian(settings, common, direct)
-    seen = [recording.write, looks.desk(desk)]
+    seen = [recording.write, looks.desk(desk), looks.settler(settler)]
     return Parts(lease, relays, roster, keeper, mover, custodian, ear, failed, seen)
 
 

@@ -91,6 +91,10 @@ def disk(path: str, free: int, total: int) -> Finding:
     )  # fmt: skip
 
 
+UNWRITTEN_SECONDS = 2.0
+"""From when on an outcome that is not written is told."""
+
+
 def lanes(found: Sequence[Dispatcher]) -> Iterator[Finding]:
     """Judge the dispatchers."""
     alive = [each for each in found if each.alive]
@@ -101,6 +105,13 @@ def lanes(found: Sequence[Dispatcher]) -> Iterator[Finding]:
                 f"{each.host} (pid {each.pid}) is silent for {span(each.silent_seconds)}, past "
                 f"its lease of {span(each.lease_seconds)}",
                 "another dispatcher takes over what it held; start one: mailproxy serve",
+            )  # fmt: skip
+        elif each.unwritten_seconds > UNWRITTEN_SECONDS:
+            yield fault(
+                "dispatchers", "unwritten_outcomes",
+                f"{each.host} (pid {each.pid}) knows {each.unwritten} outcomes that the database "
+                f"does not take, for {span(each.unwritten_seconds)}: sent, not yet written",
+                "see its log for the reason; do not end it before they are written",
             )  # fmt: skip
     if not alive:
         yield fault(

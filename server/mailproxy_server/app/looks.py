@@ -10,6 +10,7 @@ from mailproxy_server.telemetry.tally import Rising
 
 if TYPE_CHECKING:  # neither role needs the other's parts in memory
     from mailproxy_server.dispatcher.desk import Desk
+    from mailproxy_server.dispatcher.settler import Settler
     from mailproxy_server.reports.tail import Tail
     from mailproxy_server.rpc.registry import Registry
 
@@ -30,6 +31,17 @@ def desk(desk: "Desk") -> Look:
         misses.reach(desk.shelf.misses)
         fetched.reach(desk.files.fetches)
         found.reach(desk.files.found)
+
+    return look
+
+
+def settler(settler: "Settler") -> Look:
+    """Look at what a dispatcher knows and could not write yet."""
+
+    async def look() -> None:
+        backlog = settler.backlog()
+        meters.UNWRITTEN.set(backlog.unwritten)
+        meters.UNWRITTEN_SECONDS.set(backlog.seconds)
 
     return look
 

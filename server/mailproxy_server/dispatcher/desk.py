@@ -18,13 +18,15 @@ from mailproxy_server.queue.hot import Pool
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Given to each lane. `changed` is told of an account whose health has changed; `limited`
-    makes the limited claims of a lane from its claims; `share` is the gates'."""
+    makes the limited claims of a lane from its claims; `share` is the gates'; `late` tells whether
+    our lease is not renewed in time."""
 
     pool: Pool
     scope: Scope
     relays: Relays
     settler: Settler
     lease: Lease
+    late: Callable[[], bool]
     share: float
     files: Files
     shelf: Shelf

@@ -6,15 +6,16 @@ Every dispatcher runs one; that two do the same thing at once is harmless.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 
-from mailproxy_server.dispatcher.lease import process_is_gone
+from mailproxy_server.dispatcher.lease import Deaths, Lease
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.policy.retry import interrupted
-from mailproxy_server.queue import cancel, claim, contents, expire, holds, workers
+from mailproxy_server.queue import cancel, claim, contents, expire, holds, retention, workers
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
@@ -35,10 +36,11 @@ class Keeper:
     """
 
     def __init__(
-        self, pool: Pool, worker_id: UUID, every_seconds: float, rescued: Told, ended: Told
+        self, pool: Pool, lease: Lease, every_seconds: float, rescued: Told, ended: Told
     ) -> None:
         self._pool = pool
-        self._worker_id = worker_id
+        self._worker_id = lease.worker.worker_id
+        self._deaths = Deaths(lease)
         self._every_seconds = every_seconds
         self._rescued = rescued
         self._ended = ended
@@ -57,12 +59,10 @@ class Keeper:
             await asyncio.sleep(self._every_seconds)
 
     async def _rescue(self, link: Connection) -> None:
-        for worker, expired in await workers.others(link, self._worker_id):
-            gone = process_is_gone(worker)
-            if gone or expired:
-                await workers.declare_dead(link, worker.worker_id, certain=gone)
-        for dead in await workers.orphaned(link):
-            await self._take_over(link, dead)
+        for dead in self._deaths.judge(await workers.others(link, self._worker_id)):
+            await workers.declare_dead(link, dead.worker.worker_id, dead.beat_at)
+        for nobody in await workers.orphaned(link):
+            await self._take_over(link, nobody)
 
     async def _take_over(self, link: Connection, dead: UUID) -> None:
         """Claim and settle under an id that no worker has: if this fails half-way, what it
@@ -70,14 +70,18 @@ class Keeper:
         rescuer = uuid4()
         while rows := await claim.take_over(link, dead, rescuer, BATCH):
             origins = await contents.origins(link, rows)
+            now = await retention.now(link)
+            judged = [(row, rescued(row, now)) for row in rows]
             batch = [
                 Settlement(
-                    row, _rescued(row), mail_at=row.claimed_at,
+                    row, outcome, attempted=row.claimed_at is not None, mail_at=row.claimed_at,
                     origin=origins.get((row.tenant_id, row.message_id)),
                 )
-                for row in rows
+                for row, outcome in judged
+                if outcome is not None
             ]  # fmt: skip
             await settle(link, rescuer, batch)
+            await claim.release(link, rescuer, [row for row, outcome in judged if outcome is None])
             self._rescued(batch)
 
     async def _end(self, link: Connection, seize: Seize, outcome: Outcome) -> None:
@@ -88,8 +92,18 @@ class Keeper:
             self._ended(batch)
 
 
-def _rescued(row: Claimed) -> Outcome:
-    """Give the outcome of an attempt whose process died; whoever wanted it withdrawn has it so."""
-    if row.cancel_requested and not row.marked:
+def rescued(row: Claimed, now: datetime) -> Outcome | None:
+    """Give the outcome of what a dead process held, at the database's time `now`.
+
+    What it had claimed to send may have been delivered, and every outcome says so. What it had
+    seized to end was not touched: it ends as was meant, or (None) goes back to the queue as it was.
+    """
+    if row.claimed_at is not None:
+        if row.cancel_requested and not row.marked:
+            return Outcome.cancelled(possible_duplicate=True)
+        return interrupted(row.attempts, marked=row.marked)
+    if row.cancel_requested:
         return Outcome.cancelled()
-    return interrupted(row.attempts, marked=row.marked)
+    if row.expire_at is not None and row.expire_at <= now:
+        return Outcome.expired()
+    return None

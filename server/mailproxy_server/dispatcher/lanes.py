@@ -93,7 +93,13 @@ class Lane:
             self._awake.set()
 
     async def _round(self) -> float:
-        """Claim what there is room for; give the seconds until there may be more to do."""
+        """Claim what there is room for; give the seconds until there may be more to do.
+
+        Nothing while outcomes that are known cannot be written, or while the lease is not renewed
+        in time: what could be claimed could not be held.
+        """
+        if self._desk.settler.blocked or self._desk.late():
+            return _RETRY_SECONDS
         try:
             route = await self._desk.relays.route(self._key)
             async with borrowed(self._desk.pool) as link:

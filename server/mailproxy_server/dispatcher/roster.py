@@ -81,10 +81,18 @@ class Roster:
         await asyncio.gather(*(task for _, task in self._lanes.values()))
         drained = await asyncio.gather(*(lane.drain(seconds) for lane in lanes))
         unsent = [row for rows in drained for row in rows]
-        await self._desk.settler.flush()
+        await self._flush(seconds)
         if unsent:
             async with borrowed(self._desk.pool) as link:
                 await claim.release(link, self._desk.scope.worker_id, unsent)
+
+    async def _flush(self, seconds: float) -> None:
+        """Have what is known written, as far as the time of the drain allows."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._desk.settler.flush()
+        except TimeoutError:
+            pass  # said by who is told of what is blocked; the rescuer takes these deliveries over
 
     def _wake(self, key: Key) -> None:
         if key not in self._lanes:

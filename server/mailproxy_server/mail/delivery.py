@@ -172,9 +172,9 @@ class Outcome:
         return cls(Event.EXPIRED)
 
     @classmethod
-    def cancelled(cls) -> "Outcome":
-        """Withdrawn on request."""
-        return cls(Event.CANCELLED)
+    def cancelled(cls, *, possible_duplicate: bool = False) -> "Outcome":
+        """Withdrawn on request; `possible_duplicate`: it may have been delivered all the same."""
+        return cls(Event.CANCELLED, possible_duplicate=possible_duplicate)
 
     @classmethod
     def captured(cls) -> "Outcome":

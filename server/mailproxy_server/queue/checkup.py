@@ -36,12 +36,15 @@ class Stuck(NamedTuple):
 
 
 class Dispatcher(NamedTuple):
-    """A dispatcher that was not declared dead: since when it is silent, past its lease or not."""
+    """A dispatcher that was not declared dead: since when it is silent, past its lease or not; the
+    outcomes that it knows and could not write, and for how long."""
 
     host: str
     pid: int
     silent_seconds: float
     lease_seconds: float
+    unwritten: int = 0
+    unwritten_seconds: float = 0.0
 
     @property
     def alive(self) -> bool:
@@ -124,7 +127,8 @@ async def counts(link: Connection) -> Counts:
 async def dispatchers(link: Connection) -> list[Dispatcher]:
     """List the dispatchers."""
     rows = await link.fetch(
-        """SELECT host, pid, extract(epoch FROM clock_timestamp() - beat_at)::float8, lease_seconds
+        """SELECT host, pid, extract(epoch FROM clock_timestamp() - beat_at)::float8, lease_seconds,
+                  unwritten, unwritten_seconds
            FROM mailproxy.workers ORDER BY started_at"""
     )
     return [Dispatcher(*row) for row in rows]

@@ -20,8 +20,8 @@ class Claimed(NamedTuple):
 
     `attempts` counts those that ended before in this round, which began at `round_at` (None:
     with the submission); `spared` those beside them that were not counted. `marked`: it is to
-    be sent at most once and its final dot may have left. `claimed_at` is when the claim before
-    this one was made, after a take-over, else when this one was.
+    be sent at most once and its final dot may have left. `claimed_at` is when it was claimed to be
+    sent, by this claim or, after a take-over, by the one before; None where nobody tried.
     """
 
     tenant_id: UUID
@@ -112,7 +112,7 @@ CROSS JOIN LATERAL (
 """
 
 _RELEASE = """
-UPDATE mailproxy.deliveries d SET worker_id = NULL, marked = false
+UPDATE mailproxy.deliveries d SET worker_id = NULL, claimed_at = NULL, marked = false
 FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[])
   AS held(tenant_id, message_id, recipient_no, claim_no)
 WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id

@@ -100,6 +100,17 @@ REPLIES = Counter(
     "dialogue. Worry when 5xx or fault of CONNECT, STARTTLS or AUTH grows: an account cannot send.",
     ("class", "stage"), registry=OWN,
 )  # fmt: skip
+UNWRITTEN = Gauge(
+    "gmp_unwritten_outcomes",
+    "Outcomes of attempts that dispatchers know and that are not in the database yet. Worry when "
+    "it does not fall: the mail was sent, and a crash now would send it again.",
+    multiprocess_mode="livesum", registry=OWN,
+)  # fmt: skip
+UNWRITTEN_SECONDS = Gauge(
+    "gmp_unwritten_oldest_seconds",
+    "For how long the oldest of them has waited. Worry above 5: PostgreSQL takes no writes.",
+    multiprocess_mode="livemax", registry=OWN,
+)  # fmt: skip
 CONNECTIONS = Gauge(
     "gmp_smtp_connections",
     "Connections to relays that are open, busy or idle. Worry when busy stays at the sum of "
