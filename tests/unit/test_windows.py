@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from mailproxy_server.policy import windows
 from mailproxy_server.policy.sliding import Fullest, Sliding, worst
+from mailproxy_server.policy.steady import Look
 from mailproxy_server.policy.usage import Usage, Used
 from mailproxy_server.policy.windows import Limit, Room, Unit
 
@@ -98,6 +99,33 @@ def test_usage_comes_back_from_its_text_as_it_was() -> None:
 def test_a_text_that_no_usage_gave_is_refused(text: str) -> None:
     with pytest.raises((ValueError, TypeError, AttributeError)):
         Usage.from_json(text)
+
+
+def test_its_clock_comes_back_with_it_and_earlier_versions_read_over_it() -> None:
+    usage = windows.looked(reserved(SECOND), Look(7, 100, 2, windows.micro(NOW)))
+    usage = windows.looked(usage, Look(8, 500, 3, windows.micro(after(3600))))
+    text = usage.to_json()
+    assert Usage.from_json(text) == usage
+    others = {key: flat for key, flat in json.loads(text).items() if int(key) <= 0}
+    assert sorted(others) == ["-7", "-8", "0"]
+    assert {len(flat) for flat in others.values()} == {3}
+    assert Usage.from_json("{}").steady.latest == 0
+
+
+def test_what_was_stamped_ahead_of_now_before_anybody_looked_counts_for_its_window() -> None:
+    usage = windows.looked(reserved(MINUTE), Look(7, 0, 0, windows.micro(after(-3600))))
+    assert windows.used(usage, MINUTE, after(-3600)) == 5
+    assert windows.used(usage, MINUTE, after(-3600 + 67)) == 0
+    assert windows.used(usage, DAY, after(-3600 + 67)) == 5
+
+
+def test_readers_are_told_by_the_clock_of_the_database_whatever_was_made_good() -> None:
+    usage = windows.looked(Usage(), Look(7, 0, 0, windows.micro(NOW)))
+    usage = windows.reserve(usage, [MINUTE], NOW, recipients=5, messages=1)
+    usage = windows.looked(usage, Look(7, 1_000_000, 0, windows.micro(after(3601))))
+    opens_at = windows.room(usage, [MINUTE], after(3601)).opens_at
+    assert opens_at is not None
+    assert 65 < (opens_at - after(3601)).total_seconds() < 67
 
 
 def test_what_counts_no_more_is_forgotten() -> None:

@@ -5,16 +5,20 @@ reservation. The reservation and the claim are committed together or not at all.
 stops in it loses lock, claim and connection after `reserve.LOCK_SECONDS`.
 """
 
+import functools
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from pathlib import Path
+from uuid import UUID, uuid4
 
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.policy import windows
-from mailproxy_server.policy.usage import Usage
+from mailproxy_server.policy.steady import Look
+from mailproxy_server.policy.usage import SECOND, Usage
 from mailproxy_server.policy.windows import Room
 from mailproxy_server.queue import claim, reserve
 from mailproxy_server.queue.claim import Claim, Claimed
@@ -29,6 +33,8 @@ _CLAIMS = 3
 
 Write = Callable[[Connection, UUID, str, Usage], Awaitable[None]]
 """`reserve.write`, or one that writes nothing in tests that show what it is good for."""
+Looked = Callable[[Usage, Look], Usage]
+"""`windows.looked`, or one that takes no note in tests that show what it is good for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ async def claim_within(
     *,
     statement: str = claim.CLAIM,
     write: Write = reserve.write,
+    looked: Looked = windows.looked,
 ) -> Rated:
     """Claim at most `rows` deliveries that make at most `ready` parcels, both at least 1.
 
@@ -89,16 +96,17 @@ async def claim_within(
     """
     key = account.tenant_id, account.rate_key
     async with link.transaction(isolation="read_committed"):
-        usage = await reserve.lock(link, *key)
+        kept = await reserve.lock(link, *key)
         base = boottime()
         now = await reserve.clock(link)
+        usage = looked(kept, _look(base, now))
         room = windows.room(usage, account.limits, now)
-        if room.opens_at is not None:
-            return Rated(None, None, room, now)
         most = _least(rows, room.recipients), _least(ready, room.messages)
         draw = _Draw(link, account, worker_id, bounds, statement, *most)
-        got = await draw.all()
+        got = await draw.all() if room.opens_at is None else None
         if got is None:
+            if _is_news(kept, usage):
+                await write(link, *key, usage)
             return Rated(None, None, room, now)
         parcels = transactions(got.rows, account.max_recipients_per_transaction)
         usage = windows.reserve(
@@ -167,6 +175,32 @@ class _Draw:
 def transactions(rows: Iterable[Claimed], most: int) -> int:
     """Count the parcels of at most `most` recipients that `parcels.pack` makes of these."""
     return sum(-(-count // most) for count in Counter(map(_shared, rows)).values())
+
+
+def _look(base: float, now: datetime) -> Look:
+    began, ended = round(base * SECOND), round(boottime() * SECOND)
+    return Look(machine(), began, ended - began, windows.micro(now))
+
+
+def _is_news(kept: Usage, looked: Usage) -> bool:
+    """Whether a look is to be kept although nothing may be reserved: a step was made good, or
+    there is more to compare with at the next one."""
+    before, after = kept.steady, looked.steady
+    return before.offset != after.offset or before.seen.keys() != after.seen.keys()
+
+
+@functools.cache
+def machine() -> int:
+    """Name this boot of this machine, and the time namespace: CLOCK_BOOTTIME is theirs alone.
+
+    A process that cannot tell has a name of its own.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        name = f"{boot}/{Path('/proc/self/ns/time').readlink()}"
+    except OSError:
+        name = str(uuid4())
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) + 1
 
 
 def boottime() -> float:

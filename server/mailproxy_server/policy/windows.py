@@ -10,19 +10,19 @@ other one's last moment is no sooner than its MAIL, so it is >= x >= t - W, and 
 when the last one was made. Which hold it had does not matter: limits may change, and accounts
 of a group may have different ones.
 
-Instants are by one clock, the database's. Set back, it makes reservations count for longer; set
-forward by s seconds, it lets what was sent just before be forgotten s seconds too soon, which
-nobody can see from here. What was sent while an account had no limits was not counted, and the
+Instants that are asked and told are the database's. What they are counted by goes with that
+clock but is not set with it (`steady`), so that a limit holds in real time. What was sent while an account had no limits was not counted, and the
 report log is not asked for it: a first limit holds from its first reservation on.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import inf
 
+from mailproxy_server.policy.steady import Look
 from mailproxy_server.policy.usage import SECOND, Usage, Used, leaves
 
 LEAST_HOLD = 0.1
@@ -84,6 +84,17 @@ def hold(limits: Sequence[Limit]) -> float:
     return min(max(LEAST_HOLD, shortest / 10), MOST_HOLD)
 
 
+def looked(usage: Usage, look: Look) -> Usage:
+    """Take note of what the clocks said, before anything is asked of a usage that may change.
+
+    What was counted by a clock that was set back before anybody looked counts from now on.
+    """
+    steady = usage.steady.looked(look)
+    if not usage.steady.latest:
+        usage = usage.not_after(steady.latest + round(MOST_HOLD * SECOND))
+    return replace(usage, steady=steady)
+
+
 def room(usage: Usage, limits: Sequence[Limit], now: datetime) -> Room:
     """Give what the limits leave at `now`."""
     left: dict[Unit, int] = {}
@@ -98,14 +109,14 @@ def reserve(
     usage: Usage, limits: Sequence[Limit], now: datetime, *, recipients: int, messages: int
 ) -> Usage:
     """Add a reservation made at `now` under these limits; forget what counts no more."""
-    clock = _micro(now)
+    clock = usage.steady.at(micro(now))
     windows = [limit.microseconds for limit in limits]
     return usage.plus(windows, clock, clock + _held(limits), Used(recipients, messages))
 
 
 def used(usage: Usage, limit: Limit, now: datetime) -> int:
     """Give how much counts against a limit at `now`; past its count if that was lowered."""
-    return sum(taken for _, taken in _pending(usage, limit, _micro(now)))
+    return sum(taken for _, taken in _pending(usage, limit, usage.steady.at(micro(now))))
 
 
 def room_at(usage: Usage, limits: Sequence[Limit], now: datetime, ahead: int) -> datetime:
@@ -114,10 +125,10 @@ def room_at(usage: Usage, limits: Sequence[Limit], now: datetime, ahead: int) ->
     Exact for one limit, otherwise the latest of what each by itself allows; ten years away at
     most. The time it takes does not depend on `ahead`.
     """
-    clock, held = _micro(now), _held(limits)
+    clock, held = usage.steady.at(micro(now)), _held(limits)
     turns = (_turn(usage, limit, held, clock, ahead) for limit in limits)
     turn = min(max(turns, default=clock), clock + _FARTHEST)
-    return _EPOCH + turn * _MICROSECOND
+    return now + (turn - clock) * _MICROSECOND
 
 
 def _turn(usage: Usage, limit: Limit, held: int, clock: int, ahead: int) -> int:
@@ -155,5 +166,6 @@ def _held(limits: Sequence[Limit]) -> int:
     return round(hold(limits) * SECOND)
 
 
-def _micro(instant: datetime) -> int:
+def micro(instant: datetime) -> int:
+    """Give an instant in microseconds of Unix time."""
     return (instant - _EPOCH) // _MICROSECOND
