@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,15 +36,13 @@ _QUICK = {
 class Cluster:
     """A running embedded PostgreSQL; `folder` is its data directory."""
 
-    def __init__(self, folder: Path, apart: "Apart"):
+    def __init__(self, folder: Path, apart: "Apart", server: PostgresOf | None = None):
         self._apart = apart
         self.folder = folder
         programs = os.environ.get("TEST_POSTGRES_PROGRAMS")
-        self.embedded: Embedded | PostgresOf = (
-            PostgresOf(Path(programs), folder)
-            if programs
-            else Embedded(prepare(folder), tuning=_QUICK)
-        )
+        if server is None and programs:
+            server = PostgresOf(Path(programs), folder)
+        self.embedded: Embedded | PostgresOf = server or Embedded(prepare(folder), tuning=_QUICK)
         self._template: str | None = None
 
     def url_of(self, database: str) -> str:
@@ -122,11 +120,11 @@ def _quick_parent() -> str:
 
 
 @contextlib.contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Run a cluster in a temporary folder for as long as the block."""
+def running_cluster(make: Callable[[Path], PostgresOf] | None = None) -> Iterator[Cluster]:
+    """Run a cluster in a temporary folder for as long as the block; `make`: with this server."""
     apart = Apart()
     with open_folder(_quick_parent()) as folder:
-        cluster = Cluster(folder, apart)
+        cluster = Cluster(folder, apart, make(folder) if make else None)
         try:
             apart.run(cluster.embedded.start())
             yield cluster

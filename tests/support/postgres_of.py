@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,9 +13,13 @@ _SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "listen
 
 
 class PostgresOf:
-    """Runs `postgres` of `programs` with its data below `folder`; as nobody when we are root."""
+    """Runs `postgres` of `programs` with its data below `folder`; as nobody when we are root.
 
-    def __init__(self, programs: Path, folder: Path):
+    `variables` are added to its environment.
+    """
+
+    def __init__(self, programs: Path, folder: Path, variables: Mapping[str, str] | None = None):
+        self._environment = {**os.environ, **(variables or {})}
         self._programs = programs
         self._folder = folder / "other"
         self._user = "nobody" if os.geteuid() == 0 else None
@@ -54,7 +59,7 @@ class PostgresOf:
         null = asyncio.subprocess.DEVNULL
         return await asyncio.create_subprocess_exec(
             self._programs / program, *arguments,
-            stdout=null, stderr=null, cwd="/",
+            stdout=null, stderr=null, cwd="/", env=self._environment,
             user=self._user, extra_groups=[] if self._user else None,
         )  # fmt: skip
 

@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from mailproxy_server.dispatcher.pace import Pace
+from mailproxy_server.dispatcher.rated import boottime
 from mailproxy_server.dispatcher.relays import Key
-from mailproxy_server.queue import claim
+from mailproxy_server.queue import claim, setback
 from mailproxy_server.queue.claim import Claim, Claimed
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.lowwater import NEVER, PRIORITIES, LowWater
 
 _SWEEP_SHARE = 0.02
 _AGED_MOST = 100.0
+_LEAST_SETBACK = timedelta(seconds=1)
+"""And a thousandth of the time passed, by which two clocks differ of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Claims:
         self._key = key
         self._scope = scope
         self._aged = 0.0
+        self._clock: tuple[datetime, float] | None = None
         self._next_sweep = time.monotonic() + scope.sweep_seconds
 
     @property
@@ -76,30 +80,56 @@ class Claims:
 
     async def take(self, link: Connection, room: int) -> Drawn:
         """Claim at most `room` deliveries."""
+        began = boottime()
         aged = await self._by_age(link, room)
         got = await self._claim(link, self.low.bounds, room - len(aged))
         rows = aged + (got.rows if got else [])
         self.count(rows)
         by_age = frozenset(row.message_id for row in aged)
         if got and len(rows) == room:
-            last = got.rows[-1]
-            self.low.taken(got.now, last.priority, last.due_at)
+            await self.filled(link, got, began)
             return Drawn(rows, self._scope.poll_seconds, True, by_age)
         now, pause = await self._next(link)
-        self.low.exhausted(got.now if got else now)
+        if now is not None:
+            self.low.exhausted(got.now if got else now)
         return Drawn(rows, pause, False, by_age)
+
+    async def filled(self, link: Connection, got: Claim, began: float) -> None:
+        """A claim that began then (CLOCK_BOOTTIME) took as much as was asked for."""
+        if not await self._was_set_back(link, got.now, began):
+            last = got.rows[-1]
+            self.low.taken(got.now, last.priority, last.due_at)
 
     async def until_due(self, link: Connection) -> float:
         """Give the seconds until the next one is due; 0 when one is."""
         now, pause = await self._next(link)
-        if pause:
+        if pause and now is not None:
             self.low.exhausted(now)
         return pause
 
-    async def _next(self, link: Connection) -> tuple[datetime, float]:
+    async def _next(self, link: Connection) -> tuple[datetime | None, float]:
+        """Give the database's time, or None when it was set back, and until when nothing is due."""
+        began = boottime()
         now, due_at = await claim.next_due(link, *self._key, self.low.bounds)
+        if await self._was_set_back(link, now, began):
+            return None, 0.0
         wait = (due_at - now).total_seconds() if due_at else self._scope.poll_seconds
         return now, min(max(wait, 0.0), self._scope.poll_seconds)
+
+    async def _was_set_back(self, link: Connection, now: datetime, began: float) -> bool:
+        """Whether the database's clock, `now` by a statement that began then, was set back since
+        it was last heard. Then bounds ahead of it, or of what becomes due again, are dropped."""
+        if self._clock is not None:
+            heard, at = self._clock
+            passed = timedelta(seconds=began - at)
+            step = heard + passed - now
+            if step > _LEAST_SETBACK + passed / 1000:
+                await setback.advance(link, *self._key, step)
+                self.low.reset()
+                self._clock = None
+                return True
+        self._clock = now, boottime()
+        return False
 
     def age_is_next(self) -> bool:
         """Whether what is claimed next goes by age, in a lane that claims few at a time."""

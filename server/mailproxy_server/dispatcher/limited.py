@@ -14,7 +14,7 @@ from uuid import UUID
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.dispatcher.claims import Claims, Drawn
 from mailproxy_server.dispatcher.permit import Reserved
-from mailproxy_server.dispatcher.rated import Rated, claim_within
+from mailproxy_server.dispatcher.rated import Rated, boottime, claim_within
 from mailproxy_server.dispatcher.relays import Route
 from mailproxy_server.mail.transcript import Transcript
 from mailproxy_server.queue.claim import CLAIM, OLDEST
@@ -75,12 +75,12 @@ class Limited:
         if not ready:
             return Ration(Drawn((), self._claims.poll_seconds, more=True))
         account = replace(route.account, max_recipients_per_transaction=most)
-        low, by_age = self._claims.low, self._claims.age_is_next()
+        by_age, began = self._claims.age_is_next(), boottime()
         rated = await self._claim(
             link,
             account,
             self._worker_id,
-            low.bounds,
+            self._claims.low.bounds,
             ready * most,
             ready,
             statement=OLDEST if by_age else CLAIM,
@@ -92,8 +92,7 @@ class Limited:
         if rated.parcels == ready:
             self._wanted *= 2
         if not by_age:
-            last = rows[-1]
-            low.taken(rated.claim.now, last.priority, last.due_at)
+            await self._claims.filled(link, rated.claim, began)
         ids = frozenset(row.message_id for row in rows) if by_age else frozenset()
         drawn = Drawn(rows, self._claims.poll_seconds, more=True, by_age=ids)
         return Ration(drawn, rated.reservation)
