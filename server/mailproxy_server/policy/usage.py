@@ -1,8 +1,9 @@
 """What was reserved of an account's limits, by sub-buckets of each window's length. Pure.
 
 Instants and lengths are whole microseconds, instants by a clock that is never set (`steady`) and
-began as Unix time, so that no rounding lets one too many through. A reservation is in the bucket of its LAST moment, and a bucket counts until
-its window's length after its end: late by one bucket at most, never early.
+began as Unix time, so that no rounding lets one too many through. A reservation is in the bucket of
+its LAST moment, and a bucket counts until its window's length after its end: late by one bucket at
+most, never early.
 
 Kept for 1 s, 1 min, 1 h and 1 day whatever limits there are, so that a new limit with such a
 window holds at once for all that was counted before. Any other window (tests use some) begins

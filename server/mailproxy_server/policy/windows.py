@@ -10,9 +10,10 @@ other one's last moment is no sooner than its MAIL, so it is >= x >= t - W, and 
 when the last one was made. Which hold it had does not matter: limits may change, and accounts
 of a group may have different ones.
 
-Instants that are asked and told are the database's. What they are counted by goes with that
-clock but is not set with it (`steady`), so that a limit holds in real time. What was sent while an account had no limits was not counted, and the
-report log is not asked for it: a first limit holds from its first reservation on.
+Instants that are asked and told are the database's. What they are counted by goes with that clock
+but is not set with it (`steady`), so that a limit holds in real time. What was sent while an
+account had no limits was not counted, and the report log is not asked for it: a first limit holds
+from its first reservation on.
 """
 
 import json

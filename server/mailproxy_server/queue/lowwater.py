@@ -1,9 +1,10 @@
 """Where a claim starts to read: low-water bounds, one a priority, of one account.
 
 Everything due before its bound was claimed by somebody, so dead index entries behind it cost
-nothing, even when an old transaction keeps vacuum from removing them. Pure: instants come
-from the database. The periodic sweep, which starts from the beginning, finds what a bound
-passed over: a commit that came very late, or a claim that was rolled back.
+nothing, even when an old transaction keeps vacuum from removing them. Pure: instants come from the
+database. The periodic sweep, which starts from the beginning, finds what a bound passed over: a
+commit that came very late, or a claim that was rolled back. Where the clock of the database was set
+back, the lane drops all of them.
 """
 
 from collections.abc import Sequence
