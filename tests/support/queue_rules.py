@@ -2,13 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from mailproxy_server.mail.delivery import Outcome, Reason, State
 from mailproxy_server.mail.transcript import Reply
-from mailproxy_server.queue import cancel, expire, holds, pauses, requeue, reschedule, workers
+from mailproxy_server.queue import (
+    cancel,
+    claim,
+    expire,
+    holds,
+    pauses,
+    requeue,
+    reschedule,
+    workers,
+)
 from mailproxy_server.queue.chosen import Chosen, Found, walk
 from mailproxy_server.queue.ids import born
 from mailproxy_server.queue.pauses import Paused
@@ -111,7 +120,7 @@ class QueueRules(QueueSteps):
         """Withdraw a message; who does it may die before it has settled what it seized."""
         message_id, promises = self._message(choice)
         found = self._found(promises[0].tenant_id, message_id)
-        seizer = uuid4()
+        seizer = claim.seizer()
         asked = cancel.withdraw(self.database.link, promises[0].tenant_id, found, seizer)
         done = self.database.run(asked)
         waiting = {each.key for each in promises if each.queued}
@@ -128,7 +137,7 @@ class QueueRules(QueueSteps):
     @rule(why=st.sampled_from(["asked", "expired"]))
     def end_what_is_to_end(self, why: str) -> None:
         """As the keeper does."""
-        seizer = uuid4()
+        seizer = claim.seizer()
         seize = cancel.seize_requested if why == "asked" else expire.seize
         outcome = Outcome.cancelled() if why == "asked" else Outcome.expired()
         rows = self.database.run(seize(self.database.link, seizer, 100))

@@ -137,17 +137,18 @@ class QueueSteps(RuleBasedStateMachine):
 
     def rescue(self, dead: UUID) -> None:
         """Bring back what a dead worker held, as the keeper does."""
-        rescuer = uuid4()
+        sent = not claim.is_seizer(dead)
+        rescuer = uuid4() if sent else claim.seizer()
         rows = self.database.run(claim.take_over(self.database.link, dead, rescuer, 100))
         theirs = {each.key for each in self.model.held_by([dead])}
         assert {key(row) for row in rows} == theirs, "all that it held, and nothing else"
         for row in rows:
             self.model.promises[key(row)].seized(rescuer)
         now = datetime.now(UTC)
-        judged = [(row, rescued(row, now)) for row in rows]
+        judged = [(row, rescued(row, now, sent=sent)) for row in rows]
         done = [(row, outcome) for row, outcome in judged if outcome is not None]
         untouched = [row for row, outcome in judged if outcome is None]
-        batch = [Settlement(row, outcome, row.claimed_at is not None) for row, outcome in done]
+        batch = [Settlement(row, outcome, sent) for row, outcome in done]
         assert self.write_all(rescuer, batch) == {key(row) for row, _ in done}
         self.happened(done)
         self.database.run(claim.release(self.database.link, rescuer, untouched))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from mailproxy_server.dispatcher.clock import boottime
 from mailproxy_server.dispatcher.pace import Pace
-from mailproxy_server.dispatcher.rated import boottime
 from mailproxy_server.dispatcher.relays import Key
 from mailproxy_server.queue import claim, setback
 from mailproxy_server.queue.claim import Claim, Claimed

@@ -67,14 +67,15 @@ class Keeper:
     async def _take_over(self, link: Connection, dead: UUID) -> None:
         """Claim and settle under an id that no worker has: if this fails half-way, what it
         held is an orphan's again, and is found by the next round."""
-        rescuer = uuid4()
+        sent = not claim.is_seizer(dead)
+        rescuer = uuid4() if sent else claim.seizer()
         while rows := await claim.take_over(link, dead, rescuer, BATCH):
             origins = await contents.origins(link, rows)
             now = await retention.now(link)
-            judged = [(row, rescued(row, now)) for row in rows]
+            judged = [(row, rescued(row, now, sent=sent)) for row in rows]
             batch = [
                 Settlement(
-                    row, outcome, attempted=row.claimed_at is not None, mail_at=row.claimed_at,
+                    row, outcome, attempted=sent, mail_at=row.claimed_at if sent else None,
                     origin=origins.get((row.tenant_id, row.message_id)),
                 )
                 for row, outcome in judged
@@ -85,20 +86,20 @@ class Keeper:
             self._rescued(batch)
 
     async def _end(self, link: Connection, seize: Seize, outcome: Outcome) -> None:
-        seizer = uuid4()
+        seizer = claim.seizer()
         while rows := await seize(link, seizer, BATCH):
             batch = [Settlement(row, outcome, attempted=False) for row in rows]
             await settle(link, seizer, batch)
             self._ended(batch)
 
 
-def rescued(row: Claimed, now: datetime) -> Outcome | None:
+def rescued(row: Claimed, now: datetime, *, sent: bool) -> Outcome | None:
     """Give the outcome of what a dead process held, at the database's time `now`.
 
-    What it had claimed to send may have been delivered, and every outcome says so. What it had
-    seized to end was not touched: it ends as was meant, or (None) goes back to the queue as it was.
+    What it had claimed to send (`sent`) may have been delivered, and every outcome says so. What it
+    had seized to end was not: it ends as was meant, or (None) goes back to the queue as it was.
     """
-    if row.claimed_at is not None:
+    if sent:
         if row.cancel_requested and not row.marked:
             return Outcome.cancelled(possible_duplicate=True)
         return interrupted(row.attempts, marked=row.marked)

@@ -19,7 +19,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from uuid import UUID
 
 import asyncpg
 
+from mailproxy_server.dispatcher.clock import boottime
 from mailproxy_server.mail.transcript import Fault, FaultKind
 from mailproxy_server.queue import workers
 from mailproxy_server.queue.sessions import Session, Sessions
@@ -233,8 +233,3 @@ def _resolve(future: "asyncio.Future[None]", error: Exception | None) -> None:
     else:
         future.set_exception(error)
         future.exception()  # who does not wait for it need not be told
-
-
-def boottime() -> float:
-    """Give CLOCK_BOOTTIME in seconds."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from mailproxy_server.accounts.account import Account
 from mailproxy_server.dispatcher.claims import Claims, Drawn
+from mailproxy_server.dispatcher.clock import boottime
 from mailproxy_server.dispatcher.permit import Reserved
-from mailproxy_server.dispatcher.rated import Rated, boottime, claim_within
+from mailproxy_server.dispatcher.rated import Rated, claim_within
 from mailproxy_server.dispatcher.relays import Route
 from mailproxy_server.mail.transcript import Transcript
 from mailproxy_server.queue.claim import CLAIM, OLDEST

@@ -1,10 +1,10 @@
 """What a transaction may do: MAIL while its reservation holds, its dot while the lease does."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from mailproxy_server.dispatcher.clock import boottime
 from mailproxy_server.mail.transcript import Fault, FaultKind
 
 
@@ -37,7 +37,7 @@ class Permit:
         """Say whether MAIL may leave now: None, or the fault that forbids it."""
         if self._reserved is None:
             return None
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        now = boottime()
         if self.mail_at is not None or self._reserved.late(now):
             return Fault(FaultKind.LATE, "the reserved room in the limits was not used in time")
         self.mail_at = self._reserved.at(now)

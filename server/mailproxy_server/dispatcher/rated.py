@@ -7,7 +7,6 @@ stops in it loses lock, claim and connection after `reserve.LOCK_SECONDS`.
 
 import functools
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from mailproxy_server.accounts.account import Account
+from mailproxy_server.dispatcher.clock import boottime
 from mailproxy_server.policy import windows
 from mailproxy_server.policy.steady import Look
 from mailproxy_server.policy.usage import SECOND, Usage
@@ -201,11 +201,6 @@ def machine() -> int:
     except OSError:
         name = str(uuid4())
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) + 1
-
-
-def boottime() -> float:
-    """Give CLOCK_BOOTTIME in seconds: it goes on while a process is stopped or a machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _shared(row: Claimed) -> tuple[object, ...]:

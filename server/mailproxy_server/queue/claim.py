@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.lowwater import PRIORITIES
@@ -20,8 +20,8 @@ class Claimed(NamedTuple):
 
     `attempts` counts those that ended before in this round, which began at `round_at` (None:
     with the submission); `spared` those beside them that were not counted. `marked`: it is to
-    be sent at most once and its final dot may have left. `claimed_at` is when it was claimed to be
-    sent, by this claim or, after a take-over, by the one before; None where nobody tried.
+    be sent at most once and its final dot may have left. `claimed_at` is when it was last claimed
+    to be sent, by this claim or, after a take-over, by one before; None where it never was.
     """
 
     tenant_id: UUID
@@ -48,6 +48,23 @@ class Claim:
 
     rows: list[Claimed]
     now: datetime
+
+
+_SEIZER_VERSION = 8
+
+
+def seizer() -> UUID:
+    """Make an id for who claims deliveries to end them at once, without an attempt.
+
+    No worker has it, so that what it leaves behind is rescued; and its version (RFC 9562, 8: for
+    uses of one's own) tells the rescuer that nothing of it was sent.
+    """
+    return UUID(int=uuid4().int & ~(0xF << 76) | _SEIZER_VERSION << 76)
+
+
+def is_seizer(worker_id: UUID) -> bool:
+    """Whether who claims under this id only ends what it claims."""
+    return worker_id.version == _SEIZER_VERSION
 
 
 _RETURNING = ", ".join(f"d.{name}" for name in Claimed._fields)
@@ -112,7 +129,7 @@ CROSS JOIN LATERAL (
 """
 
 _RELEASE = """
-UPDATE mailproxy.deliveries d SET worker_id = NULL, claimed_at = NULL, marked = false
+UPDATE mailproxy.deliveries d SET worker_id = NULL, marked = false
 FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::integer[])
   AS held(tenant_id, message_id, recipient_no, claim_no)
 WHERE d.tenant_id = held.tenant_id AND d.message_id = held.message_id

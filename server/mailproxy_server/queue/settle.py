@@ -57,8 +57,7 @@ WITH v AS MATERIALIZED (
     RETURNING v.*, d.account_id, d.recipient, d.doubtful, NULL::timestamptz AS due_at
 ), kept AS (
     UPDATE mailproxy.deliveries d
-    SET worker_id = NULL, claimed_at = NULL, attempts = v.attempt - v.spared::integer,
-        marked = false,
+    SET worker_id = NULL, attempts = v.attempt - v.spared::integer, marked = false,
         doubtful = d.doubtful OR v.possible_duplicate, spared = d.spared + v.spared::integer,
         due_at = CASE WHEN v.spared THEN d.due_at
                       ELSE clock_timestamp() + v.retry_in * interval '1 second' END

@@ -1,13 +1,13 @@
 """CancelMessage: withdraws what is queued, and asks what is under way to end."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from mailproxy.v1 import message_pb2
 
 from mailproxy_server.mail.delivery import Outcome
 from mailproxy_server.mail.errors import invalid
-from mailproxy_server.queue import cancel, standings
+from mailproxy_server.queue import cancel, claim, standings
 from mailproxy_server.queue.chosen import Chosen, walk
 from mailproxy_server.queue.claim import Claimed
 from mailproxy_server.queue.hot import Connection, Pool
@@ -34,7 +34,7 @@ async def message(pool: Pool, request: Request, call: Call) -> Response:
     What is seized ends CANCELLED, whoever settles it: should the keeper take it for an orphan
     before it is settled here, it does the same.
     """
-    response, seizer = Response(), uuid4()
+    response, seizer = Response(), claim.seizer()
     async with borrowed(pool) as link:
         chosen, one = await _target(link, request, call.tenant_id)
         async for found in walk(link, call.tenant_id, chosen):
