@@ -31,7 +31,7 @@ class PostgresOf:
     async def start(self) -> None:
         self._folder.mkdir(mode=0o700)
         if self._user:
-            os.chown(self._folder, *_ids(self._user))
+            os.chown(self._folder, *user_ids(self._user))
         data = str(self._folder / "data")
         made = await self._run(
             "initdb", "-D", data, "-A", "trust", "-U", "mailproxy", "-E", "UTF8", "--no-sync"
@@ -64,6 +64,7 @@ class PostgresOf:
         )  # fmt: skip
 
 
-def _ids(name: str) -> tuple[int, int]:
+def user_ids(name: str) -> tuple[int, int]:
+    """Give the uid and the gid of a user."""
     entry = pwd.getpwnam(name)
     return entry.pw_uid, entry.pw_gid
