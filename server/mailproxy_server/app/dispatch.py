@@ -21,7 +21,7 @@ from mailproxy_server.dispatcher.claims import Scope
 from mailproxy_server.dispatcher.custodian import Custodian, Kept
 from mailproxy_server.dispatcher.desk import Desk
 from mailproxy_server.dispatcher.keeper import Keeper
-from mailproxy_server.dispatcher.lease import Lease, LeaseLost, this_worker
+from mailproxy_server.dispatcher.lease import Deaths, Lease, LeaseLost, this_worker
 from mailproxy_server.dispatcher.limited import ClaimWithin, Limited
 from mailproxy_server.dispatcher.mover import Mover
 from mailproxy_server.dispatcher.rated import claim_within
@@ -59,6 +59,7 @@ class Seams:
     """What is another one in tests that show what it is good for."""
 
     lease: type[Lease] = Lease
+    deaths: type[Deaths] = Deaths
     claim_within: ClaimWithin = claim_within
     timeouts: Timeouts | None = None
     """Of the dialogue with relays."""
@@ -156,7 +157,7 @@ def build(settings: Settings, common: Resources, database_url: str, seams: Seams
     )
     roster = Roster(desk, failed)
     every = settings.lease_seconds / 4
-    keeper = Keeper(pool, lease, every, crier.rescued, crier.settled)
+    keeper = Keeper(pool, lease, every, crier.rescued, crier.settled, seams.deaths)
     largest, every = settings.max_message_bytes, settings.outbox_poll_seconds
     mover = Mover(pool, largest, every, crier.moved, crier.bug)
     hints = {wake.DUE: roster.hint, wake.ACCOUNTS: roster.changed, outbox.CHANNEL: mover.hint}

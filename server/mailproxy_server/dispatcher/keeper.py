@@ -36,11 +36,17 @@ class Keeper:
     """
 
     def __init__(
-        self, pool: Pool, lease: Lease, every_seconds: float, rescued: Told, ended: Told
+        self,
+        pool: Pool,
+        lease: Lease,
+        every_seconds: float,
+        rescued: Told,
+        ended: Told,
+        deaths: type[Deaths] = Deaths,
     ) -> None:
         self._pool = pool
         self._worker_id = lease.worker.worker_id
-        self._deaths = Deaths(lease)
+        self._deaths = deaths(lease)
         self._every_seconds = every_seconds
         self._rescued = rescued
         self._ended = ended

@@ -212,17 +212,23 @@ class Deaths:
 
     def judge(self, others: Sequence[workers.Seen]) -> list[workers.Seen]:
         """Give those whose process is gone, or whose heartbeat stood still for their lease."""
-        now, since = boottime(), self._lease.unbroken_since()
+        silent = self.silent(others, boottime(), self._lease.unbroken_since())
+        return [each for each in others if each in silent or process_is_gone(each.worker)]
+
+    def silent(
+        self, others: Sequence[workers.Seen], now: float, since: float | None
+    ) -> list[workers.Seen]:
+        """Give those whose heartbeat stood still for a whole lease of theirs in which we looked and
+        our own succeeded: those have without a gap `since` then, None when they do not."""
         before, self._seen = self._seen, {}
-        dead = []
+        found = []
         for each in others:
             beat_at, first = before.get(each.worker.worker_id, (None, now))
             first = first if beat_at == each.beat_at else now
             self._seen[each.worker.worker_id] = each.beat_at, first
-            silent = since is not None and now - max(first, since) >= each.lease_seconds
-            if silent or process_is_gone(each.worker):
-                dead.append(each)
-        return dead
+            if since is not None and now - max(first, since) >= each.lease_seconds:
+                found.append(each)
+        return found
 
 
 def _resolve(future: "asyncio.Future[None]", error: Exception | None) -> None:
