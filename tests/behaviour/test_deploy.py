@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mailproxy_server.settings import Settings
 
 from tests.support.debian import require
 from tests.support.postgres import Cluster
@@ -38,6 +39,19 @@ def test_the_manifests_are_what_kubernetes_takes(version: str) -> None:
         PROGRAMS / "kubernetes-validate", "--strict", "--quiet", "-k", version,
         *sorted((DEPLOY / "kubernetes").glob("*.yaml")),
     )  # fmt: skip
+
+
+def test_each_probe_has_a_time_limit_and_the_supervisor_comes_before_the_liveness() -> None:
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes/mailproxy.yaml").read_text())
+    (deployment,) = [each for each in documents if each["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probes = {name: probe for name, probe in container.items() if name.endswith("Probe")}
+    assert probes.keys() == {"startupProbe", "readinessProbe", "livenessProbe"}
+    for probe in probes.values():
+        assert 1 < probe["timeoutSeconds"] <= probe["periodSeconds"]
+    liveness = probes["livenessProbe"]
+    hung = Settings.model_fields["hung_seconds"].default
+    assert liveness["periodSeconds"] * (liveness["failureThreshold"] - 1) > hung
 
 
 @pytest.mark.needs_debian("docker-compose")

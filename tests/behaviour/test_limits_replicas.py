@@ -28,7 +28,7 @@ from tests.support.timed import fullest, longest_pause, note_mails, within
 LIMITS = ((5, 1), (30, 10))
 MESSAGES = 400
 UNRESERVED = ("-P", str(Path(__file__).parents[1] / "support/serve_unreserved.py"))
-SETTINGS = {"lease_seconds": 3, "poll_seconds": 1}
+SETTINGS = {"lease_seconds": 3, "poll_seconds": 1, "hung_seconds": 0}
 
 
 @dataclass

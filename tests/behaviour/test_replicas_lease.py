@@ -11,7 +11,7 @@ from tests.support.serving import REAL, ROOT
 from tests.support.sinkhole import HOLD, ORDINARY, Sinkhole
 
 HEEDLESS = ("-P", str(ROOT / "tests/support/serve_heedless.py"))
-LEASE = {"lease_seconds": 2, "drain_seconds": 0}
+LEASE = {"lease_seconds": 2, "drain_seconds": 0, "hung_seconds": 0}
 
 
 @pytest.mark.parametrize(("program", "dots"), [(REAL, 1), (HEEDLESS, 2)])

@@ -20,7 +20,7 @@ from tests.support.telling import tell
 
 SHARED = 5_000
 BATCH = 500
-LEASE = {"lease_seconds": 2}
+LEASE = {"lease_seconds": 2, "hung_seconds": 0}
 
 
 @dataclass

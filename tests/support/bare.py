@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mailproxy_server.app.lifeline import LIFE
+
 
 class Bare:
     """A dispatcher or front, until it is killed or stopped. Its stderr goes to a file."""
@@ -27,7 +29,7 @@ class Bare:
         """Wait until it serves."""
         with os.fdopen(self._reading, "rb") as pipe:
             said = pipe.readline()
-        assert said == b"\n", said
+        assert said.strip(LIFE) == b"\n", said
 
     def kill(self) -> None:
         """kill -9."""

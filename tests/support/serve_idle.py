@@ -2,12 +2,15 @@
 
 A program: for tests of the supervisor by itself. MAILPROXY_TEST_IDLE says how the children are
 odd: "stubborn" ones ignore the drain, "refusing" ones do not start.
+MAILPROXY_TEST_BUSY is for how many seconds their loop does not turn, before and after they serve,
+as "8 3".
 """
 
 import asyncio
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
@@ -24,6 +27,8 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
     odd = os.environ.get("MAILPROXY_TEST_IDLE")
     if odd == "refusing":
         raise Refusal("the moon is full: wait a day")
+    before, after = map(float, os.environ.get("MAILPROXY_TEST_BUSY", "0 0").split())
+    block(before)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(settings.grpc_listen)
@@ -34,10 +39,16 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         )
         await connection.execute("INSERT INTO public.starts VALUES ($1)", os.getpid())
         lifeline.ready()
+        block(after)
         await lifeline.until_drain()
         if odd == "stubborn":
             await asyncio.Event().wait()
         await connection.close()
+
+
+def block(seconds: float) -> None:
+    """Let the loop do nothing else for so long."""
+    time.sleep(seconds)
 
 
 def main() -> None:

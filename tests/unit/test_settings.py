@@ -51,6 +51,7 @@ def test_addresses_are_read_and_written_alike(
         ("FRONTS", "many", "valid integer"),
         ("LEASE_SECONDS", "nan", "MAILPROXY_LEASE_SECONDS"),
         ("DRAIN_SECONDS", "inf", "MAILPROXY_DRAIN_SECONDS"),
+        ("HUNG_SECONDS", "2.9", "must be 0, or 3 to 3600"),
         ("MAX_MESSAGE_BYTES", "1", "65536"),
         ("LOG_FORMAT", "xml", "'json'"),
         ("DATABASE_URL", "mysql://hidden@x/y", "postgresql://"),

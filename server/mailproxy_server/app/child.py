@@ -1,8 +1,9 @@
-"""Owns one child process of a run: starts it, starts it again when it dies, drains it at the end.
+"""Owns one child process of a run: starts it, starts it again when it dies or hangs, drains it at
+the end.
 
 Children are spawned, never forked, each in a process group of its own, so that Ctrl-C reaches
-the supervisor alone. A child reports on a pipe, in one line: an empty one when it serves, else
-the words with which it refuses to start.
+the supervisor alone. A child reports on a pipe: signs of life from its event loop, and one line,
+which is empty when it serves, else the words with which it refuses to start.
 """
 
 import asyncio
@@ -10,30 +11,80 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from mailproxy_server.app.lifeline import MARGIN
+from mailproxy_server.app.lifeline import LIFE, MARGIN
 from mailproxy_server.app.refusal import Refusal
 
 _FIRST_PAUSE = 0.1  # seconds before a dead child is started again, doubling
 _LONGEST_PAUSE = 10.0
 _STEADY = 5.0  # seconds of life after which the pause begins anew
+_TICK = 1.0  # seconds between two looks whether a child showed life
+_STARTING = 4  # times as long may a child be silent that imports what it needs
+_PIPE = 65536  # octets: what a pipe holds
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all children of a run share: program, environment, lifeline, fds to hold, patience."""
+    """What all children of a run share: program, environment, lifeline, fds to hold, patience.
+
+    A child that shows no life for `hung_seconds` is killed; with 0 none is.
+    """
 
     program: Sequence[str]
     environment: Mapping[str, str]
     supervisor: int
     anchors: tuple[int, ...]
     drain_seconds: float
+    hung_seconds: float
+
+
+class Report:
+    """What a child says in one life, on the pipe whose read end is `fd`; calls `serves` once."""
+
+    def __init__(self, fd: int, serves: Callable[[], None]):
+        self.serving = False
+        self._fd = fd
+        self._serves = serves
+        self._said = b""
+        self._lives = True
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self.read)
+
+    @property
+    def words(self) -> str:
+        """The words of a refusal; empty without one."""
+        return self._said.decode(errors="replace").strip()
+
+    def lives(self) -> bool:
+        """Whether the child showed life since this was asked last."""
+        lives, self._lives = self._lives, False
+        return lives
+
+    def read(self) -> None:
+        """Take in what was said so far."""
+        try:
+            said = os.read(self._fd, _PIPE)
+        except BlockingIOError:
+            return
+        if not said:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            return
+        self._lives = True
+        self._said += said.replace(LIFE, b"")
+        if self._said.startswith(b"\n") and not self.serving:
+            self.serving = True
+            self._serves()
+
+    def close(self) -> None:
+        """Hear no more of it."""
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
 
 
 class Child:
@@ -80,16 +131,21 @@ class Child:
     async def _live(self) -> str:
         """Run the child until it ends; gives the words of its refusal, or nothing."""
         reading, writing = os.pipe()
+        report = Report(reading, self.served.set)
         try:
-            self._process = await self._spawn(writing)
-        except BaseException:
-            os.close(reading)
-            raise
+            try:
+                self._process = await self._spawn(writing)
+            finally:
+                os.close(writing)
+            watch = asyncio.create_task(self._watch(self._process, report))
+            try:
+                await self._process.wait()
+            finally:
+                watch.cancel()
+            report.read()
+            return report.words
         finally:
-            os.close(writing)
-        words = await self._report(reading)
-        await self._process.wait()
-        return words
+            report.close()
 
     async def _spawn(self, report: int) -> asyncio.subprocess.Process:
         around = self._around
@@ -100,19 +156,22 @@ class Child:
             pass_fds=(around.supervisor, report, *around.anchors),
         )  # fmt: skip
 
-    async def _report(self, fd: int) -> str:
-        with os.fdopen(fd, "rb", buffering=0) as pipe:
-            reader = asyncio.StreamReader()
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(reader), pipe
-            )
-            try:
-                line = await reader.readline()
-            finally:
-                transport.close()
-        if line == b"\n":
-            self.served.set()
-        return line.decode(errors="replace").strip()
+    async def _watch(self, process: asyncio.subprocess.Process, report: Report) -> None:
+        """Kill the process once it was silent for too long.
+
+        Silence is counted in ticks of our own: when we, or the whole machine, were stopped or
+        had no CPU, that is one tick, and nobody's silence.
+        """
+        patience, silent = self._around.hung_seconds, 0.0
+        while patience and silent < patience * (1 if report.serving else _STARTING):
+            await asyncio.sleep(_TICK)
+            silent = 0.0 if report.lives() else silent + _TICK
+        if patience:
+            log.error(
+                "a child hangs and is killed",
+                child=self.role, number=self.number, pid=process.pid, silent_seconds=silent,
+            )  # fmt: skip
+            self.kill()
 
     async def _drain(self) -> None:
         process = self._process

@@ -1,4 +1,4 @@
-"""Owns how a child learns that it shall drain, and says that it is ready.
+"""Owns how a child learns that it shall drain, says that it is ready, and shows that it lives.
 
 It drains on SIGTERM, or when the supervisor is gone (the pipe it holds ends). From then on it has
 a bounded time: past it the kernel ends the process, however stuck its loop may be.
@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MARGIN = 3.0  # seconds past the drain after which a child is ended
+BEAT = 1.0  # seconds between two signs of life
+LIFE = b"\0"
+"""A sign of life on the report pipe. It comes from the event loop: when that hangs, so does it."""
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Lifeline:
     report: int = -1
     drain_seconds: float = 20.0
     _draining: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    _ready: bool = field(default=False, repr=False)
 
     @property
     def draining(self) -> bool:
@@ -59,6 +63,9 @@ class Lifeline:
         if self.supervisor >= 0:
             os.set_blocking(self.supervisor, False)
             loop.add_reader(self.supervisor, self._lost)
+        if self.report >= 0:
+            os.set_blocking(self.report, False)  # a supervisor that does not read stops nobody
+            self._beat()
 
     def drain(self) -> None:
         """Begin the drain; idempotent."""
@@ -70,13 +77,22 @@ class Lifeline:
     def ready(self) -> None:
         """Say that this child serves; idempotent. What was built by now stays, and no collection
         of garbage need look at it again."""
-        if self.report >= 0:
+        if self.report >= 0 and not self._ready:
+            self._ready = True
             gc.collect()
             gc.freeze()
             with contextlib.suppress(OSError):
                 os.write(self.report, b"\n")
-                os.close(self.report)
-            self.report = -1
+
+    def _beat(self) -> None:
+        """Show life from now on, until the supervisor does not want to know any more."""
+        try:
+            os.write(self.report, LIFE)
+        except BlockingIOError:
+            pass  # it has more of them than it reads
+        except OSError:
+            return
+        asyncio.get_running_loop().call_later(BEAT, self._beat)
 
     def _lost(self) -> None:
         """Nothing is ever written to the pipe, so that readable means ended."""

@@ -111,7 +111,10 @@ class Supervisor:
     async def _keep_children(self, environment: dict[str, str], anchors: tuple[int, ...]) -> None:
         settings = self._settings
         reading, writing = os.pipe()
-        around = Surroundings(self._program, environment, reading, anchors, settings.drain_seconds)
+        around = Surroundings(
+            self._program, environment, reading, anchors,
+            settings.drain_seconds, settings.hung_seconds,
+        )  # fmt: skip
         roles = ["front"] * settings.fronts + ["dispatcher"] * settings.dispatchers
         roles += ["demo"] * settings.demo
         self._children = [Child(role, number, around) for number, role in enumerate(roles)]

@@ -99,6 +99,11 @@ class Settings(ContentSettings, WatchingSettings):
     drain_seconds: float = Field(default=20, ge=0, le=3600)
     """Seconds that calls and sends in flight have to end after SIGTERM."""
 
+    hung_seconds: float = Field(default=30, ge=0, le=3600)
+    """Seconds without a sign of life, which each process gives once a second, after which the
+    supervisor kills a process and starts it again; 3 or more. It has four times as long until it
+    serves. 0: never, for instance while a debugger stops it."""
+
     oldest_share: float = Field(default=0, ge=0, le=1)
     """Part of what is sent that goes by age alone, whatever its priority, so that a steady flood
     of urgent mail cannot hold back the rest for ever. 0: priority is strict."""
@@ -164,6 +169,13 @@ class Settings(ContentSettings, WatchingSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("hung_seconds")
+    @classmethod
+    def _is_patient(cls, value: float) -> float:
+        if 0 < value < 3:
+            raise ValueError("must be 0, or 3 to 3600")
+        return value
 
     @field_validator("database_url", "database_direct_url")
     @classmethod
