@@ -7,26 +7,35 @@ import pytest
 
 from tests.support.debian import pytest_runtest_setup as pytest_runtest_setup
 from tests.support.postgres import Cluster, running_cluster
+from tests.support.signals import heard_by_children
 
 
+@pytest.hookimpl(trylast=True)  # when those that `make test` leaves out are gone
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have the long tests, which say so by their timeout, begin first, shared among the workers:
+    """Have the slowest tests, which say so by their timeout, begin first, shared among the workers:
     each worker is given one part of the list to begin with."""
     usual = float(config.getini("timeout"))
 
-    def is_long(item: pytest.Item) -> bool:
+    def is_slow(item: pytest.Item) -> bool:
         own = item.get_closest_marker("timeout")
         return own is not None and own.args[0] > usual
 
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    long = [item for item in items if is_long(item)]
-    rest = [item for item in items if not is_long(item)]
+    slow = [item for item in items if is_slow(item)]
+    rest = [item for item in items if not is_slow(item)]
     size = -(-len(rest) // workers)
     items[:] = [
         item
         for worker in range(workers)
-        for item in (*long[worker::workers], *rest[worker * size : (worker + 1) * size])
+        for item in (*slow[worker::workers], *rest[worker * size : (worker + 1) * size])
     ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals() -> Iterator[None]:
+    """What tests start hears their signals, whoever started them."""
+    with heard_by_children():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.behaviour.test_languages_node import CACHE
 from tests.support.debian import require
 from tests.support.foreign import call
 from tests.support.origin import Origin
+from tests.support.programs import running
 from tests.support.relay import ScriptedRelay
 from tests.support.replicas import client_of, replica
 
@@ -76,11 +77,11 @@ async def by_node(octets: bytes, folder: Path) -> Any:
     how = ("--ignore-scripts", "--prefer-offline", "--cache", CACHE)
     installed = await call(folder, require("npm"), "ci", *how, **os.environ)
     assert installed.code == 0, installed.err
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         require("nodejs"), "parse.mjs", cwd=folder,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate(octets)
+    ) as process:  # fmt: skip
+        out, _ = await process.communicate(octets)
     assert process.returncode == 0
     return json.loads(out)
 

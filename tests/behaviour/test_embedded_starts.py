@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +13,8 @@ import pytest
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.owner import owned
 from mailproxy_server.app.place import Place, prepare
+
+from tests.support.programs import beside, running
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +33,9 @@ async def embedded(place: Place) -> AsyncIterator[Embedded]:
 
 @pytest.fixture
 def zombie() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    yield process.pid
-    process.wait()
+    with beside(sys.executable, "-c", "") as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid
 
 
 async def started_at(embedded: Embedded) -> object:
@@ -73,36 +74,37 @@ async def test_a_zombie_named_by_a_stale_pid_file_is_not_taken_for_a_server(
 async def test_one_that_still_runs_is_adopted_and_stopped_in_the_end(
     embedded: Embedded, place: Place
 ) -> None:
-    orphan = await _orphan(embedded, place)
-    try:
+    async with _orphan(embedded, place) as orphan:
         before = await started_at(embedded)
         await embedded.start()
         assert await started_at(embedded) == before
         await embedded.stop()
         assert await asyncio.wait_for(orphan.wait(), 10) == 0
-    finally:
-        if orphan.returncode is None:
-            orphan.send_signal(signal.SIGQUIT)
 
 
-async def _orphan(embedded: Embedded, place: Place) -> asyncio.subprocess.Process:
+@asynccontextmanager
+async def _orphan(embedded: Embedded, place: Place) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run PostgreSQL on the cluster with nobody to watch it."""
     first = Embedded(place)  # makes the cluster, if no test before this one has
     await first.start()
     await first.stop()
-    orphan = await asyncio.create_subprocess_exec(
+    async with running(
         place.programs / "postgres", "-D", place.data, "--listen_addresses=",
         f"--unix_socket_directories={place.sockets}",
         stderr=subprocess.DEVNULL, cwd="/", **owned(place.owner),
-    )  # fmt: skip
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await started_at(embedded)
-            except (OSError, asyncpg.PostgresError):
+    ) as orphan:  # fmt: skip
+        async with asyncio.timeout(20):
+            while not await _answers(embedded):
                 await asyncio.sleep(0.02)
-            else:
-                return orphan
+        yield orphan
+
+
+async def _answers(embedded: Embedded) -> bool:
+    try:
+        await started_at(embedded)
+    except (OSError, asyncpg.PostgresError):
+        return False
+    return True
 
 
 async def test_a_half_made_cluster_is_made_again(data_dir: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from mailproxy import AsyncMailProxyClient, Message
 
 from tests.support.eventually import eventually
+from tests.support.programs import running
 from tests.support.replicas import client_of, environment_of, replica, stopped_process
 from tests.support.serving import REAL, Run
 from tests.support.sinkhole import Sinkhole
@@ -133,12 +134,12 @@ async def _audit(run: Run, database_url: str) -> tuple[int, dict[str, Any]]:
     arguments = ["audit", "limits", "demo", "--json"]
     for count, seconds in LIMITS:
         arguments += ["--limit", f"{count}/{seconds}s"]
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-P", "-m", "mailproxy_server", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment_of(database_url), "MAILPROXY_DATA_DIR": str(run.data_dir)},
-    )  # fmt: skip
-    out, err = await process.communicate()
+    ) as process:  # fmt: skip
+        out, err = await process.communicate()
     assert process.returncode is not None
     assert out, err.decode()
     return process.returncode, json.loads(out)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import shop
 from tests.support.eventually import eventually
+from tests.support.programs import running
 from tests.support.replicas import client_of, environment_of
 from tests.support.serving import REAL, ROOT, Run, ended_after
 from tests.support.sinkhole import Sinkhole
@@ -34,15 +35,17 @@ Link: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 class Application:
     """The shop: it sells up to a limit, and is started again when it was killed."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, stack: AsyncExitStack) -> None:
         self._url = database_url
+        self._stack = stack
         self._limit = 0
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
+        program = running(
             sys.executable, str(ROOT / "tests/support/shop.py"), self._url, str(ORDERS),
             stdin=asyncio.subprocess.PIPE, env={"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
+        self.process = await self._stack.enter_async_context(program)
         self.let_in(0)
 
     def let_in(self, orders: int) -> None:
@@ -101,7 +104,7 @@ async def test_exactly_the_committed_orders_are_mailed(data_dir: Path, database_
         await held.execute("BEGIN")
         await shop.order_within(held, 0)
 
-        application = Application(database_url)
+        application = Application(database_url, stack)
         await application.start()
         for number, what in enumerate(kills):
             application.let_in(STEP)

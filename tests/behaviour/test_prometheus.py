@@ -15,6 +15,7 @@ from mailproxy import AsyncMailProxyClient
 from mailproxy_server.app.ports import hold
 
 from tests.support.debian import require
+from tests.support.programs import drained
 from tests.support.relay import ScriptedRelay
 from tests.support.relay_script import Seen
 from tests.support.replicas import client_of, replica
@@ -77,17 +78,13 @@ async def prometheus(folder: Path, *targets: str) -> AsyncIterator[Prometheus]:
     held.close()
     require("prometheus")
     with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
+        program = drained(
             "prometheus", f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data", f"--web.listen-address={listen}",
             stdout=log, stderr=log,
         )  # fmt: skip
-    try:
-        async with aiohttp.ClientSession() as http:
+        async with program, aiohttp.ClientSession() as http:
             yield Prometheus(f"http://{listen}", http)
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def port_of(run: Run) -> str:

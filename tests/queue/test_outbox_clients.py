@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from tests.support.outbox_desk import EMAIL, LETTER, Desk
+from tests.support.programs import running
 
 DJANGO = """
 import json, sys
@@ -134,10 +135,10 @@ async def test_django_within_its_transaction(desk: Desk) -> None:
         "HOST": parts["host"],
     }
     letter = LETTER | {"tenant": desk.tenant}
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-c", DJANGO, json.dumps(database), json.dumps(letter)
-    )
-    assert await process.wait() == 0
+    ) as process:
+        assert await process.wait() == 0
     await _is_queued(desk, "committed")
 
 

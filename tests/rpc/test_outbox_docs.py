@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from tests.support.programs import running
 from tests.support.served import Front, dispatching
 
 PAGE = (Path(__file__).parents[2] / "docs/outbox.md").read_text()
@@ -21,8 +22,8 @@ async def test_each_example_puts_in_what_a_dispatcher_takes(front: Front) -> Non
     await front.link.execute(first)
     await front.link.execute(attached)
     environment = os.environ | {"DATABASE_URL": front.url}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", python, env=environment)
-    assert await process.wait() == 0
+    async with running(sys.executable, "-c", python, env=environment) as process:
+        assert await process.wait() == 0
     assert await front.link.fetch(refused) == []
     assert (await front.rows())["outbox"] == 3
 

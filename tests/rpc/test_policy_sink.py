@@ -12,6 +12,7 @@ import pytest
 from tests.rpc.test_policy_dialogue import SENT, dispatching, of_message, told
 from tests.support.debian import require
 from tests.support.emails import composed
+from tests.support.programs import beside
 from tests.support.served import Front
 
 pytestmark = pytest.mark.needs_debian("postfix")
@@ -48,11 +49,8 @@ def sink(*options: str) -> Iterator[int]:
         port: int = taken.getsockname()[1]
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     command = [require("postfix"), *user, *options, f"127.0.0.1:{port}", "128"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            yield port
-        finally:
-            process.kill()
+    with beside(*command, stdout=subprocess.DEVNULL):
+        yield port
 
 
 async def listening(port: int) -> None:

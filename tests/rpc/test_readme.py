@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mailproxy_server.demo.inbox import Inbox
 
+from tests.support.programs import running
 from tests.support.served import TOKEN, dispatching, front_on
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +34,10 @@ async def environment(database_url: str) -> AsyncIterator[dict[str, str]]:
 
 
 async def run(example: str, environment: dict[str, str]) -> str:
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-c", example, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
+    ) as process:
+        output, _ = await process.communicate()
     assert process.returncode == 0
     return output.decode()
 

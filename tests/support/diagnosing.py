@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.programs import running
 from tests.support.replicas import environment_of
 
 
@@ -18,12 +19,12 @@ class Doctor:
 
     async def says(self, *arguments: str) -> dict[str, dict[str, Any]]:
         """Give the findings that are no good, by their fault's name."""
-        process = await asyncio.create_subprocess_exec(
+        async with running(
             sys.executable, "-P", "-m", "mailproxy_server", "diagnose", "--json", *arguments,
             env={"PATH": "/usr/bin:/bin", "HOME": "/tmp"} | environment_of(self.url) | self.extra,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        ) as process:  # fmt: skip
+            out, err = await asyncio.wait_for(process.communicate(), 60)
         found = [json.loads(line) for line in out.decode().splitlines()]
         assert found, err.decode()
         wrong = {one["fault"]: one for one in found if one["fault"]}

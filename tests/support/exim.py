@@ -4,6 +4,7 @@ Below one folder, as the user that Debian's Exim runs as; takes mail on loopback
 one port there. Ends with its block.
 """
 
+import contextlib
 import os
 import pwd
 import signal
@@ -75,4 +76,9 @@ def exim(folder: Path, sink: int) -> Iterator[int]:
         yield port
     finally:
         os.killpg(running.pid, signal.SIGTERM)
-        running.wait(20)
+        try:
+            running.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()

@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.programs import running
 from tests.support.relay import ScriptedRelay
 from tests.support.serving import REAL, Run
 
@@ -72,32 +73,23 @@ def snake(value: Any) -> Any:
 
 async def call(folder: Path, *command: str | Path, **environment: str) -> Done:
     """Run a program to its end in `folder`, which is its home too unless the environment says."""
-    process = await _begin(folder, command, environment)
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, err = await process.communicate()
-    finally:
-        _end(process)
+    async with _begun(folder, command, environment) as process, asyncio.timeout(SECONDS):
+        out, err = await process.communicate()
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 
 async def first_objects(folder: Path, count: int, *command: str | Path) -> list[Any]:
     """Run a program that streams JSON objects, and end it when so many have come."""
-    process = await _begin(folder, command, {})
-    assert process.stdout is not None
     found: list[Any] = []
     text = ""
-    try:
-        async with asyncio.timeout(SECONDS):
-            while len(found) < count:
-                piece = await process.stdout.read(65536)
-                assert piece, f"it ended after {found}"
-                text += piece.decode()
-                more, text = _objects(text)
-                found += map(snake, more)
-    finally:
-        _end(process)
-        await process.communicate()
+    async with _begun(folder, command, {}) as process, asyncio.timeout(SECONDS):
+        assert process.stdout is not None
+        while len(found) < count:
+            piece = await process.stdout.read(65536)
+            assert piece, f"it ended after {found}"
+            text += piece.decode()
+            more, text = _objects(text)
+            found += map(snake, more)
     return found
 
 
@@ -114,17 +106,12 @@ def _objects(text: str) -> tuple[list[Any], str]:
     return found, text
 
 
-async def _begin(
+def _begun(
     folder: Path, command: tuple[str | Path, ...], environment: Mapping[str, str]
-) -> asyncio.subprocess.Process:
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
     around = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
-    return await asyncio.create_subprocess_exec(
+    return running(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
         cwd=folder, env={**around, **environment},
     )  # fmt: skip
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()

@@ -13,6 +13,7 @@ import asyncpg
 from mailproxy_server.app.ports import hold
 
 from tests.support.debian import require
+from tests.support.programs import drained
 from tests.support.served import ANYWHERE
 
 _CONFIG = """
@@ -44,16 +45,12 @@ async def pooling(url: str) -> AsyncIterator[str]:
     config = folder / "pgbouncer.ini"
     config.write_text(_CONFIG.format(host=host, port=listen.port, folder=folder))
     as_owner = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = await asyncio.create_subprocess_exec(
-        program, *as_owner, str(config), stderr=asyncio.subprocess.DEVNULL
-    )
     through = f"postgresql://mailproxy@{listen}{parts.path}"
     try:
-        await _answers(through)
-        yield through
+        async with drained(program, *as_owner, str(config), stderr=asyncio.subprocess.DEVNULL):
+            await _answers(through)
+            yield through
     finally:
-        process.terminate()
-        await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

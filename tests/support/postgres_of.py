@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -45,7 +46,7 @@ class PostgresOf:
 
     async def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # does not wait for who is still connected
             await self._process.wait()
 
     async def _answers(self) -> bool:

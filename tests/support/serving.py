@@ -138,13 +138,20 @@ def ended_after(data_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in left(data_dir):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
         for run in [run for run in _runs if run.data_dir == data_dir]:
-            run.process.kill()
+            run.process.kill()  # first: it starts again what ends
             run.process.wait()
             _runs.remove(run)
+        until(lambda: not _killed(data_dir), "nothing is left")
+
+
+def _killed(data_dir: Path) -> list[psutil.Process]:
+    """Kill what is left of a run; gives what there was."""
+    found = left(data_dir)
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return found
 
 
 async def starts(data_dir: Path) -> list[int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mailproxy_server.app import tallies
 
+from tests.support.programs import beside
+
 RUN = """
 import subprocess
 from mailproxy_server.app import tallies
@@ -32,7 +34,7 @@ def test_it_is_gone_with_its_run() -> None:
 
 
 def test_what_a_killed_run_left_is_removed_once_its_children_have_ended() -> None:
-    with subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True) as run:
+    with beside(sys.executable, "-c", RUN, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
         words = run.stdout.readline().split()
         path, child = Path(words[0]), words[1]
