@@ -11,10 +11,11 @@ JOBS ?= 2
 TESTS ?= tests
 MINUTES ?= 10
 PIP = $(1)/bin/python -m pip install -qq --disable-pip-version-check
+PYTEST = .venv/bin/pytest -n $(JOBS) --dist worksteal --ignore tests/bench
 BUF = .venv/bin/buf
 BENCH = .venv/bin/python -m tests.bench
 
-.PHONY: help run test check fmt proto bench bench-latency pictures chaos lock clean setup setup-dev
+.PHONY: help run test test-long check fmt proto bench bench-latency pictures chaos lock clean setup setup-dev
 .PHONY: check-format check-lint check-types check-floors check-house check-contract check-stubs check-units
 
 help: ## Say what can be made
@@ -25,8 +26,11 @@ help: ## Say what can be made
 run: .venv/run.stamp ## Start the demo: embedded PostgreSQL, a demo inbox, three messages
 	@exec .venv/bin/mailproxy serve --demo
 
-test: .venv/dev.stamp ## Run all tests (TESTS=tests/unit: some of them)
-	.venv/bin/pytest -n $(JOBS) --dist worksteal --ignore tests/bench $(TESTS)
+test: .venv/dev.stamp ## Run the tests but the long ones (TESTS=tests/unit: some of them)
+	$(PYTEST) -m "not long" $(TESTS)
+
+test-long: .venv/dev.stamp ## Run the long tests: storms, failovers, many messages
+	$(PYTEST) -m long $(TESTS)
 
 check: .venv/dev.stamp .venv-proto/stamp ## Everything that can be said without running the whole: style, types, floors, contract, unit tests
 	@$(MAKE) --no-print-directory --keep-going --jobs $(JOBS) --output-sync=target \

@@ -93,6 +93,7 @@ async def place(folder: Path, database_url: str) -> AsyncIterator[Place]:
         await asyncio.wait([following])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_fifty_kills_double_nothing_and_what_is_not_sent_is_unknown(
     data_dir: Path, database_url: str

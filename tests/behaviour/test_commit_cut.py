@@ -43,6 +43,7 @@ def letter(number: int) -> Message:
     return Message(request_id=order, from_address="a@a.test", to=to, text="Hi.\n")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_fifty_cuts_around_the_commit_leave_one_message_for_each_request_id(
     data_dir: Path, database_url: str

@@ -14,6 +14,7 @@ ROUND = ["front"] * 3 + ["dispatcher"] * 3 + ["children", "postgres", "postgres"
 """Kills of one round in an order of chance, and one of all or of the supervisor besides."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_sixty_kills_over_five_thousand_messages_lose_nothing_and_leave_no_gap(
     data_dir: Path,

@@ -80,6 +80,7 @@ def exceeded(instants: list[float]) -> list[str]:
     return [f"{most} in {s} s, {count} allowed" for most, count, s in found if most > count]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_no_sliding_window_is_exceeded_while_one_of_two_is_killed(
     data_dir: Path, database_url: str

@@ -40,6 +40,7 @@ async def submit(client: AsyncMailProxyClient, count: int, account: str, when: d
             assert not isinstance(sent, Exception), sent
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_hundred_thousand_queued_messages_move_it_little(data_dir: Path) -> None:
     run = Run(data_dir, program=REAL)
@@ -81,6 +82,7 @@ async def open_and_cancel(run: Run, count: int) -> None:
             await asyncio.gather(*(one() for _ in range(AT_ONCE)))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_ten_thousand_cancelled_streams_leave_nothing_behind(
     data_dir: Path, database_url: str

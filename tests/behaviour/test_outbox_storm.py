@@ -86,6 +86,7 @@ async def _judge(link: Link, sinkhole: Sinkhole) -> None:
     tell(f"{len(right)} orders, {sinkhole.dots - len(sinkhole.copies)} dots repeated")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_exactly_the_committed_orders_are_mailed(data_dir: Path, database_url: str) -> None:
     kills = KILLS.copy()

@@ -43,6 +43,7 @@ async def _peak(sinkhole: Sinkhole) -> int:
     return peak
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_nothing_is_lost_no_herd_comes_and_the_order_is_kept(
     data_dir: Path, database_url: str

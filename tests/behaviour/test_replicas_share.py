@@ -82,6 +82,7 @@ async def two_replicas(folder: Path, database_url: str) -> AsyncIterator[Pair]:
         await asyncio.wait([following])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_two_replicas_share_five_thousand_messages_and_send_nothing_twice(
     data_dir: Path, database_url: str

@@ -142,6 +142,7 @@ def passes(seconds: float) -> None:
     until(lambda: time.monotonic() > over, "time passes")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("whole", [False, True], ids=["supervisor", "everything"])
 def test_after_a_pause_of_the_supervisor_nobody_is_killed(data_dir: Path, whole: bool) -> None:
     """Of the supervisor alone, as by Ctrl-Z, or of everything, as when a machine sleeps."""
@@ -157,6 +158,7 @@ def test_after_a_pause_of_the_supervisor_nobody_is_killed(data_dir: Path, whole:
     assert not left(data_dir)
 
 
+@pytest.mark.long
 def test_a_busy_loop_and_a_slow_start_are_no_hang(data_dir: Path) -> None:
     """The start takes longer than a child may be silent later, the pause after it half as long."""
     run = idle(data_dir, 2 * HUNG, busy=f"{3 * HUNG} {HUNG}").ready()

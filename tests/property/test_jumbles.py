@@ -51,6 +51,7 @@ class Pools:
         return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", [1, 2])
 def test_whatever_is_admitted_is_read_as_it_was_meant(part: int) -> None:
