@@ -23,7 +23,7 @@ _FIRST_PAUSE = 0.1  # seconds before a dead child is started again, doubling
 _LONGEST_PAUSE = 10.0
 _STEADY = 5.0  # seconds of life after which the pause begins anew
 _TICK = 1.0  # seconds between two looks whether a child showed life
-_STARTING = 4  # times as long may a child be silent that imports what it needs
+_STARTING = 60.0  # seconds more may a child be silent that imports what it needs
 _PIPE = 65536  # octets: what a pipe holds
 
 log = structlog.get_logger()
@@ -163,15 +163,16 @@ class Child:
         had no CPU, that is one tick, and nobody's silence.
         """
         patience, silent = self._around.hung_seconds, 0.0
-        while patience and silent < patience * (1 if report.serving else _STARTING):
+        if not patience:
+            return
+        while silent < patience + (0 if report.serving else _STARTING):
             await asyncio.sleep(_TICK)
             silent = 0.0 if report.lives() else silent + _TICK
-        if patience:
-            log.error(
-                "a child hangs and is killed",
-                child=self.role, number=self.number, pid=process.pid, silent_seconds=silent,
-            )  # fmt: skip
-            self.kill()
+        log.error(
+            "a child hangs and is killed",
+            child=self.role, number=self.number, pid=process.pid, silent_seconds=silent,
+        )  # fmt: skip
+        self.kill()
 
     async def _drain(self) -> None:
         process = self._process

@@ -101,8 +101,8 @@ class Settings(ContentSettings, WatchingSettings):
 
     hung_seconds: float = Field(default=30, ge=0, le=3600)
     """Seconds without a sign of life, which each process gives once a second, after which the
-    supervisor kills a process and starts it again; 3 or more. It has four times as long until it
-    serves. 0: never, for instance while a debugger stops it."""
+    supervisor kills a process and starts it again; 3 or more. Until it serves it has a minute more.
+    0: never, for instance while a debugger stops it."""
 
     oldest_share: float = Field(default=0, ge=0, le=1)
     """Part of what is sent that goes by age alone, whatever its priority, so that a steady flood
