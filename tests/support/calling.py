@@ -185,3 +185,11 @@ class Stream:
             await self.next()
         assert len(self.reports) == count
         return self.reports
+
+    async def refusal(self) -> Refusal:
+        """Read on until the stream fails, and give how."""
+        try:
+            while True:
+                await self.next()
+        except grpc.aio.AioRpcError as error:
+            return refusal_of(error)

@@ -121,6 +121,7 @@ class FakeServer(
                 self.log.append(
                     delivery_pb2.DeliveryReport(
                         offset=offset,
+                        report_id=f"log-{offset}",
                         cursor=f"c{offset}",
                         message_id=message_id,
                         recipient="b@y.test",

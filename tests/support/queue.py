@@ -107,7 +107,7 @@ class Queue:
 
     async def reports(self) -> list[read.Report]:
         async with hot.connection(self.pool) as link:
-            return await read.after(link, self.tenant_id, 0, BEGINNING, 1_000_000)
+            return (await read.after(link, self.tenant_id, 0, BEGINNING, 1_000_000)).reports
 
     async def count(self, table: str) -> int:
         found: int = await self.pool.fetchval(f"SELECT count(*) FROM mailproxy.{table}")

@@ -10,8 +10,13 @@ from mailproxy.v1.delivery_pb2 import DeliveryReport, Selector
 NOTHING = Selector()
 
 
-def response(*offsets: int, head: int = 100) -> report_pb2.StreamDeliveryReportsResponse:
-    reports = [DeliveryReport(offset=n, cursor=f"c{n}", account_id=f"a{n % 2}") for n in offsets]
+def response(
+    *offsets: int, head: int = 100, log: str = "a"
+) -> report_pb2.StreamDeliveryReportsResponse:
+    reports = [
+        DeliveryReport(offset=n, report_id=f"{log}-{n}", cursor=f"c{n}", account_id=f"a{n % 2}")
+        for n in offsets
+    ]
     return report_pb2.StreamDeliveryReportsResponse(
         reports=reports, cursor=f"c{max(offsets, default=0)}+", head_offset=head
     )
@@ -38,6 +43,16 @@ def test_reports_that_come_again_are_not_handed_out_again() -> None:
     for report in position.fresh(again)[:2]:
         position.handed_out(report)
     assert [each.offset for each in position.fresh(again)] == [3]
+
+
+def test_a_report_that_got_the_offset_of_a_lost_one_is_handed_out() -> None:
+    position = WatchPosition(message_pb2.WatchMessageRequest(message_id="m"))
+    seen = message_pb2.WatchMessageResponse(reports=response(1, 2, 3).reports)
+    for report in position.fresh(seen):
+        position.handed_out(report)
+    later = [*response(1).reports, *response(2, log="b").reports]
+    again = message_pb2.WatchMessageResponse(reports=later)
+    assert [each.report_id for each in position.fresh(again)] == ["b-2"]
 
 
 def test_reports_so_far_end_at_the_head_or_where_there_are_none() -> None:

@@ -16,6 +16,7 @@ from mailproxy_server.app.datadir import DataDir
 from mailproxy_server.app.embedded import Embedded
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import checkup, migrations
+from mailproxy_server.queue.identity import Change, Check
 from mailproxy_server.queue.sessions import Session, Sessions, Source
 from mailproxy_server.settings import Settings
 
@@ -80,19 +81,48 @@ async def _keep(embedded: Embedded) -> None:
             log.error(str(refusal))
 
 
-def sessions_to(settings: Settings, url: str) -> Sessions:
+def sessions_to(settings: Settings, url: str, *, checked: bool = True) -> Sessions:
     """Give what makes sessions with the database of a run, at `url`; where a file holds the
-    address, it is read anew for each of them."""
-    return Sessions(_source(settings.database_url_file, url), pooled=_is_pooled(settings))
+    address, it is read anew for each of them.
+
+    What serves has each of them `checked` first: whether the database is the same as before, and
+    whether its commits wait for a standby where that is asked for. Commands that only look, and
+    migrations, which may find no schema, do without.
+    """
+    source = _source(settings.database_url_file, url)
+    check = _check(settings) if checked else None
+    return Sessions(source, pooled=_is_pooled(settings), check=check)
 
 
-def direct_sessions_to(settings: Settings, url: str) -> Sessions:
+def direct_sessions_to(settings: Settings, url: str, *, checked: bool = True) -> Sessions:
     """Give what makes sessions that go around PgBouncer, where there is one: for notifications,
     migrations, and what must set its own session."""
     if settings.database_direct_url is None:
-        return sessions_to(settings, url)
+        return sessions_to(settings, url, checked=checked)
     path = settings.database_direct_url_file
-    return Sessions(_source(path, settings.database_direct_url.get_secret_value()))
+    source = _source(path, settings.database_direct_url.get_secret_value())
+    return Sessions(source, check=_check(settings) if checked else None)
+
+
+def _check(settings: Settings) -> Check:
+    return Check(synchronous=settings.require_synchronous, changed=_changed, unreadable=_unreadable)
+
+
+def _changed(change: Change) -> None:
+    tell = log.warning if change.logs else log.info
+    tell(
+        "the database is another one than before, by a failover or a restore: new logs begin, and "
+        "cursors past what is kept are refused",
+        changed=list(change.what), logs=change.logs,
+    )  # fmt: skip
+
+
+def _unreadable(names: frozenset[str]) -> None:
+    log.warning(
+        "this role cannot read all that tells one database from another: after a restore run "
+        "`mailproxy migrate --new-log`",
+        unreadable=sorted(names),
+    )
 
 
 def _is_pooled(settings: Settings) -> bool:
@@ -106,7 +136,7 @@ def _source(path: Path | None, url: str) -> Source:
 async def upgrade(settings: Settings, url: str) -> None:
     """Bring the schema at `url` up to date, and the settings of our role where a pooler is in
     between; raises Refusal when the database cannot be used."""
-    sessions = direct_sessions_to(settings, url)
+    sessions = direct_sessions_to(settings, url, checked=False)
     try:
         async with _session(sessions) as link:
             found = await _revision(link, url)
@@ -134,7 +164,7 @@ async def renew_logs(settings: Settings, url: str) -> None:
     from mailproxy_server.queue import heads
 
     try:
-        async with _session(direct_sessions_to(settings, url)) as link:
+        async with _session(direct_sessions_to(settings, url, checked=False)) as link:
             await heads.renew(link)
     except _FAULTS as error:
         raise _unusable(url, error) from error

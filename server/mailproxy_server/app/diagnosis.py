@@ -43,7 +43,7 @@ async def examine(settings: Settings, old_seconds: float = OLD_SECONDS) -> Async
 
 async def _database(settings: Settings, url: str, old_seconds: float) -> AsyncIterator[Finding]:
     try:
-        link = await sessions_to(settings, url).connect("mailproxy diagnose")
+        link = await sessions_to(settings, url, checked=False).connect("mailproxy diagnose")
     except _FAULTS as error:
         words = f"it cannot be reached: {_words(error)}"
         yield fault("database", "database_away", words, "start it, or mend MAILPROXY_DATABASE_URL")
@@ -93,11 +93,16 @@ async def _looked_at(
     async def vacuum() -> list[Finding]:
         return list(findings.hygiene(await checkup.holders(link, old_seconds)))
 
+    async def replication() -> list[Finding]:
+        found = await checkup.replication(link)
+        return list(findings.replication(found, required=settings.require_synchronous))
+
     async def writing() -> list[Finding]:
         await checkup.write_probe(link)
         return [well("writing", "the database takes what is written")]
 
-    for look in (totals, clock, lanes, leases, relays, waits, outbox, vacuum, writing):
+    looks = (totals, clock, lanes, leases, relays, waits, outbox, vacuum, replication, writing)
+    for look in looks:
         for found in await _tried(look):
             yield found
 
@@ -115,7 +120,8 @@ async def _tried(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
 
 async def _notifications(settings: Settings, url: str, sender: Session) -> Finding:
     try:
-        listener = await direct_sessions_to(settings, url).connect("mailproxy diagnose")
+        sessions = direct_sessions_to(settings, url, checked=False)
+        listener = await sessions.connect("mailproxy diagnose")
         try:
             heard = await checkup.hears(listener, sender, _PATIENCE)
         finally:

@@ -8,7 +8,15 @@ from enum import StrEnum
 from mailproxy_server.mail.delivery import Reason
 from mailproxy_server.policy import windows
 from mailproxy_server.policy.usage import Usage
-from mailproxy_server.queue.checkup import Broken, Counts, Dispatcher, Holder, Stuck, Waiting
+from mailproxy_server.queue.checkup import (
+    Broken,
+    Counts,
+    Dispatcher,
+    Holder,
+    Replication,
+    Stuck,
+    Waiting,
+)
 
 SKEW_SECONDS = 2.0
 CERTIFICATE_DAYS = 14
@@ -202,6 +210,32 @@ def hygiene(found: Sequence[Holder]) -> Iterator[Finding]:
         )  # fmt: skip
     if not found:
         yield well("vacuum", "no old transaction, slot or prepared transaction holds it back")
+
+
+def replication(found: Replication, *, required: bool) -> Iterator[Finding]:
+    """Judge what a failover would cost, and whether it would be noticed."""
+    name_them = "name the standbys in PostgreSQL's synchronous_standby_names"
+    if required and not found.synchronous:
+        yield fault(
+            "standbys", "not_synchronous",
+            "MAILPROXY_REQUIRE_SYNCHRONOUS is on and synchronous_standby_names is empty: nothing "
+            "is taken or sent", name_them,
+        )  # fmt: skip
+    elif found.standbys and not found.synchronous:
+        yield warning(
+            "standbys", "asynchronous_standby",
+            f"{found.standbys} connected, and commits wait for none: a failover loses the last "
+            "moments, accepted mail among them", name_them,
+        )  # fmt: skip
+    elif found.synchronous:
+        yield well("standbys", f"commits wait for {found.synchronous}")
+    if not found.known:
+        yield warning(
+            "identity", "unknown_identity",
+            "this role cannot read pg_control_system() or pg_current_wal_lsn(): not every restore "
+            "is noticed",
+            "GRANT EXECUTE on them, or run `mailproxy migrate --new-log` after each restore",
+        )  # fmt: skip
 
 
 def totals(counts: Counts, depth: int) -> Finding:

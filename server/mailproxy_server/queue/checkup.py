@@ -89,6 +89,15 @@ class Holder(NamedTuple):
     age: int
 
 
+class Replication(NamedTuple):
+    """How many standbys are connected, the names that commits wait for, and whether this role can
+    read what tells one database from another."""
+
+    standbys: int
+    synchronous: str
+    known: bool
+
+
 async def revision(link: Connection) -> str:
     """Give the schema's revision; "" of a database without one."""
     there = await link.fetchval("SELECT to_regclass('mailproxy.alembic_version') IS NOT NULL")
@@ -211,6 +220,18 @@ async def holders(link: Connection, seconds: float) -> list[Holder]:
         seconds,
     )
     return [Holder(*row) for row in rows]
+
+
+async def replication(link: Connection) -> Replication:
+    """Look at the standbys. Which of them are synchronous is not shown to a plain role; the
+    setting is."""
+    row = await link.fetchrow(
+        """SELECT (SELECT count(*) FROM pg_stat_replication),
+                  current_setting('synchronous_standby_names'),
+                  mailproxy.system_identifier() IS NOT NULL AND mailproxy.timeline() IS NOT NULL"""
+    )
+    assert row is not None, "a SELECT without FROM gives a row"
+    return Replication(*row)
 
 
 async def refused_rows(link: Connection) -> int:

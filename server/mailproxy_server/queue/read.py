@@ -9,18 +9,10 @@ import asyncpg
 
 from mailproxy_server.queue.hot import Connection
 from mailproxy_server.queue.ids import born
+from mailproxy_server.queue.lineage import Head, Stretch
 
 CLOCKS = timedelta(days=1)
 """How much the clock of who made an id may be ahead of the database's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest end of a tenant's log."""
-
-    log_id: UUID
-    last_offset: int
-    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +48,15 @@ class Report:
     transcript: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Reports that follow one another, and the log and its newest offset when they were read."""
+
+    log_id: UUID
+    last_offset: int
+    reports: list[Report]
+
+
 REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account_id, r.recipient,
     r.event, r.reason, r.attempt, r.reply_code, r.reply_enhanced, r.reply_text, r.reply_stage,
     r.relay_host, r.relay_message_id, r.next_attempt_at, r.possible_duplicate, m.request_id,
@@ -64,12 +65,19 @@ REPORT = """r.log_offset, r.reported_at, r.message_id, r.recipient_no, r.account
 MESSAGE = """LEFT JOIN mailproxy.messages m
   ON m.tenant_id = r.tenant_id AND m.message_id = r.message_id"""
 
+_HEAD = """
+SELECT h.log_id, h.last_offset, h.last_at, l.log_id, l.last_offset, l.last_at
+FROM mailproxy.report_heads h LEFT JOIN mailproxy.log_lineage l ON l.tenant_id = h.tenant_id
+WHERE h.tenant_id = $1 ORDER BY l.log_no
+"""
+
 _AFTER = f"""
-SELECT {REPORT}, NULL FROM (
+SELECT h.log_id, h.last_offset, {REPORT}, NULL FROM mailproxy.report_heads h
+LEFT JOIN LATERAL (
     SELECT * FROM mailproxy.report_log
     WHERE tenant_id = $1 AND log_offset > $2 AND reported_at >= $3
-    ORDER BY log_offset LIMIT $4) r {MESSAGE}
-ORDER BY r.log_offset
+    ORDER BY log_offset LIMIT $4) r ON true {MESSAGE}
+WHERE h.tenant_id = $1 ORDER BY r.log_offset
 """  # noqa: S608 - no input is in the text
 
 _OF_MESSAGE = f"""
@@ -100,23 +108,25 @@ class Message:
 
 
 async def head(link: Connection, tenant_id: UUID) -> Head:
-    """Read the newest end of the tenant's log."""
-    row = await link.fetchrow(
-        "SELECT log_id, last_offset, last_at FROM mailproxy.report_heads WHERE tenant_id = $1",
-        tenant_id,
-    )
-    assert row is not None, "a head is made with its tenant"
-    return Head(*row)
+    """Read the newest end of the tenant's log, and the logs before it; by their keys."""
+    rows = await link.fetch(_HEAD, tenant_id)
+    assert rows, "a head is made with its tenant"
+    log_id, last_offset, last_at = rows[0][:3]
+    ended = tuple(Stretch(*row[3:]) for row in rows if row[3] is not None)
+    return Head(log_id, last_offset, last_at, ended)
 
 
 async def after(
     link: Connection, tenant_id: UUID, offset: int, not_before: datetime, limit: int
-) -> list[Report]:
-    """Read up to `limit` reports after `offset`, of days from `not_before` on.
+) -> Page:
+    """Read up to `limit` reports after `offset`, of days from `not_before` on, and the head.
 
     Takes no lock; reads each day's primary key.
     """
-    return reports(await link.fetch(_AFTER, tenant_id, offset, not_before, limit))
+    rows = await link.fetch(_AFTER, tenant_id, offset, not_before, limit)
+    assert rows, "a head is made with its tenant"
+    log_id, last_offset = rows[0][:2]
+    return Page(log_id, last_offset, [Report(*row[2:]) for row in rows if row[2] is not None])
 
 
 async def of_message(

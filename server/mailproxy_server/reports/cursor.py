@@ -1,18 +1,19 @@
 """Cursors: a place in one tenant's log, opaque to who holds it. Pure.
 
-A cursor names the log, so that one from another database, or from before a restore, is
-refused instead of silently skipping reports; and the day, so that a reader starts at the
+A cursor names the log, so that one from another database, or past what a failover or a restore has
+kept, is refused instead of silently skipping reports; and the day, so that a reader starts at the
 right partition.
 """
 
 import base64
 import binascii
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from mailproxy_server.mail.errors import CallerError
+from mailproxy_server.queue.lineage import Head
 
 _FORM = struct.Struct(">B16sIQ")
 _VERSION = 1
@@ -59,4 +60,29 @@ def expired(kept_from: int) -> CallerError:
         f"reports after the cursor up to offset {kept_from - 1} have aged out; start at "
         "`earliest` to go on with those that are kept",
         {"first_offset": str(kept_from)},
+    )
+
+
+def place(cursor: Cursor, head: Head) -> Cursor:
+    """Give where a cursor is in the log of this head; raises CURSOR_FOREIGN.
+
+    One of an earlier log is good up to where that log and this one are the same.
+    """
+    shared = head.shared(cursor.log_id)
+    if shared is None:
+        raise CallerError(
+            "CURSOR_FOREIGN",
+            "the cursor comes from another database or from before a restore; start at "
+            "`earliest` or `since`, and expect reports that you have seen",
+        )
+    if cursor.offset <= shared.last_offset:
+        return replace(cursor, log_id=head.log_id)
+    common = Cursor(shared.log_id, shared.last_at.date(), shared.last_offset)
+    raise CallerError(
+        "CURSOR_FOREIGN",
+        f"the database has lost what followed offset {common.offset}, by a failover or a restore, "
+        f"and the cursor is past it, at {cursor.offset}; start at `common_cursor` of this error: "
+        "what comes from there on are other reports, though their offsets may be ones you have "
+        "seen",
+        {"common_offset": str(common.offset), "common_cursor": encode(common)},
     )

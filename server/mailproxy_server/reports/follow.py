@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
-from mailproxy_server.reports.cursor import Cursor, expired
+from mailproxy_server.queue.lineage import Head
+from mailproxy_server.reports.cursor import Cursor, expired, place
 from mailproxy_server.reports.tail import Feed, Tail
 
 BATCH = 500
@@ -37,29 +38,40 @@ async def follow(
     """Yield what comes after `start`: the first batch at once, then one whenever there are
     reports, and an empty one when none was wanted for `beat_seconds`. Never ends by itself.
 
-    Raises CURSOR_EXPIRED when what comes next is no longer kept, and what the tail's reader
-    failed with.
+    `start` names the log that its head had when it was looked at. Raises CURSOR_EXPIRED when what
+    comes next is no longer kept, CURSOR_FOREIGN when a failover or a restore has lost what came up
+    to where the stream is, and what the tail's reader failed with.
     """
-    feed, place = await tail.follow(tenant_id, start.offset)
+    feed, mine = await tail.follow(tenant_id, start.offset)
     now = asyncio.get_running_loop().time
     try:
-        cursor, beat_at = start, now()
+        if feed.head.shared(start.log_id) is None:  # the feed has not noticed the newest log yet
+            await tail.renew(feed, feed.head)
+        head = feed.head
+        cursor = start if start.log_id == head.log_id else place(start, head)
+        beat_at = now()
         while True:
             moved = feed.moved
             feed.check()
+            if feed.head is not head:
+                head = feed.head
+                cursor = place(cursor, head)
             found = await _next(tail, feed, cursor)
-            for batch in _split(found, cursor.log_id, wanted, feed):
+            if found is None:
+                continue
+            for batch in _split(found, head, wanted, feed):
                 cursor = batch.cursor
                 if batch.reports or now() >= beat_at:
                     yield batch
                     beat_at = now() + beat_seconds
-                place.offset, place.at = cursor.offset, batch.last_at
+                mine.offset, mine.at = cursor.offset, batch.last_at
             if found or await _moves(moved, beat_at):
                 continue
-            yield Batch((), cursor, max(feed.cursor.offset, cursor.offset))
+            named = replace(cursor, log_id=head.log_of(cursor.offset))
+            yield Batch((), named, max(feed.cursor.offset, cursor.offset))
             beat_at = now() + beat_seconds
     finally:
-        tail.leave(feed, place)
+        tail.leave(feed, mine)
 
 
 async def _moves(moved: asyncio.Event, until: float) -> bool:
@@ -72,25 +84,26 @@ async def _moves(moved: asyncio.Event, until: float) -> bool:
     return True
 
 
-async def _next(tail: Tail, feed: Feed, cursor: Cursor) -> Sequence[DeliveryReport]:
+async def _next(tail: Tail, feed: Feed, cursor: Cursor) -> Sequence[DeliveryReport] | None:
+    """Give what comes after the cursor; None when the log has changed."""
     in_ring = feed.since(cursor.offset)
     if in_ring is not None:
         return in_ring
-    page = await tail.page(feed.tenant_id, cursor)
+    page = await tail.page(feed, cursor)
+    if page is None:
+        return None
     next_offset = page[0].offset if page else feed.cursor.offset + 1
     if next_offset != cursor.offset + 1:  # offsets have no gap: a day was dropped
         raise expired(next_offset)
     return page
 
 
-def _split(
-    found: Sequence[DeliveryReport], log_id: UUID, wanted: Wanted, feed: Feed
-) -> list[Batch]:
+def _split(found: Sequence[DeliveryReport], head: Head, wanted: Wanted, feed: Feed) -> list[Batch]:
     if not found:
         return []
     *full, last = portions([report for report in found if wanted(report)]) or [()]
-    batches = [_batch(portion, portion[-1], log_id, feed) for portion in full]
-    return [*batches, _batch(last, found[-1], log_id, feed)]
+    batches = [_batch(portion, portion[-1], head, feed) for portion in full]
+    return [*batches, _batch(last, found[-1], head, feed)]
 
 
 def portions(reports: Sequence[DeliveryReport]) -> list[Sequence[DeliveryReport]]:
@@ -108,10 +121,8 @@ def portions(reports: Sequence[DeliveryReport]) -> list[Sequence[DeliveryReport]
     return cut
 
 
-def _batch(
-    chosen: Sequence[DeliveryReport], last: DeliveryReport, log_id: UUID, feed: Feed
-) -> Batch:
+def _batch(chosen: Sequence[DeliveryReport], last: DeliveryReport, head: Head, feed: Feed) -> Batch:
     """Give a batch that ends at the report `last`; a page may be ahead of the feed."""
     last_at = last.event_time.ToDatetime(UTC)
-    cursor = Cursor(log_id, last_at.date(), last.offset)
+    cursor = Cursor(head.log_of(last.offset), last_at.date(), last.offset)
     return Batch(chosen, cursor, max(feed.cursor.offset, last.offset), last_at)

@@ -1,7 +1,8 @@
 """The tail: one reader a replica that gives new reports to all who follow a tenant.
 
 Woken by a hint, with a poll behind it. Keeps a ring of a tenant's newest reports while
-somebody follows it; who is behind the ring reads pages from the database instead.
+somebody follows it; who is behind the ring reads pages from the database instead. Where the log
+turns out to be another one (a failover, a restore), the ring is emptied and who follows looks anew.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import read
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.lineage import Head
 from mailproxy_server.reports.cursor import Cursor
 from mailproxy_server.reports.wire import to_wire
 
@@ -39,18 +41,25 @@ class Feed:
     """What the tail holds of one tenant: its newest reports, without a gap, and how far it is."""
 
     tenant_id: UUID
-    log_id: UUID
+    head: Head
+    """As it was read last: when the feed began, and when its log changed."""
     cursor: Cursor
     ring: deque[DeliveryReport] = field(default_factory=lambda: deque(maxlen=RING))
     places: set[Place] = field(default_factory=set)
     behind: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     reader: asyncio.Task[None] | None = None
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def check(self) -> None:
         """Raise what its reader has failed with, by a fault of ours: nothing more will come."""
         if self.reader is not None and self.reader.done() and not self.reader.cancelled():
             self.reader.result()
+
+    def wake(self) -> None:
+        """Wake who waits for it to move on."""
+        moved, self.moved = self.moved, asyncio.Event()
+        moved.set()
 
     def since(self, offset: int) -> Sequence[DeliveryReport] | None:
         """Give what follows `offset`; None when the ring does not reach back that far."""
@@ -105,8 +114,7 @@ class Tail:
             async with borrowed(self._pool) as link:
                 head = await read.head(link, tenant_id)
             if tenant_id not in self._feeds:  # another follower may have come meanwhile
-                cursor = Cursor(head.log_id, head.last_at.date(), head.last_offset)
-                feed = self._feeds[tenant_id] = Feed(tenant_id, head.log_id, cursor)
+                feed = self._feeds[tenant_id] = Feed(tenant_id, head, _end_of(head))
                 feed.reader = asyncio.create_task(
                     self._read_all(feed), name="tail", context=Context()
                 )
@@ -128,11 +136,30 @@ class Tail:
             del self._feeds[feed.tenant_id]
         feed.moved.set()
 
-    async def page(self, tenant_id: UUID, after: Cursor) -> list[DeliveryReport]:
-        """Read a page from the database, for who is behind the ring."""
+    async def page(self, feed: Feed, after: Cursor) -> list[DeliveryReport] | None:
+        """Read a page from the database, for who is behind the ring.
+
+        None when the log has changed: the feed is renewed, and cursors are to be looked at anew.
+        """
+        head, newest = feed.head, feed.cursor.offset
         async with borrowed(self._pool) as link:
-            rows = await read.after(link, tenant_id, after.offset, after.not_before, PAGE)
-        return [to_wire(row, after.log_id) for row in rows]
+            page = await read.after(link, feed.tenant_id, after.offset, after.not_before, PAGE)
+        if feed.head is head and (page.log_id != head.log_id or page.last_offset < newest):
+            await self.renew(feed, head)
+        if feed.head is not head:
+            return None
+        return [to_wire(report, head) for report in page.reports]
+
+    async def renew(self, feed: Feed, stale: Head) -> None:
+        """Read the head of a feed anew, unless somebody has since `stale`, and forget the ring."""
+        async with feed.renewing:
+            if feed.head is not stale:
+                return
+            async with borrowed(self._pool) as link:
+                head = await read.head(link, feed.tenant_id)
+            feed.head, feed.cursor = head, _end_of(head)
+            feed.ring.clear()
+            feed.wake()
 
     async def _read_all(self, feed: Feed) -> None:
         while True:
@@ -150,15 +177,18 @@ class Tail:
                 pass  # nobody hinted: this is the poll
 
     async def _read(self, feed: Feed) -> bool:
-        reports = await self.page(feed.tenant_id, feed.cursor)
+        reports = await self.page(feed, feed.cursor)
         if not reports:
-            return False
+            return reports is None
         if reports[0].offset != feed.cursor.offset + 1:  # it was away for longer than days are kept
             feed.ring.clear()
         feed.ring.extend(reports)
         newest = reports[-1]
         day = newest.event_time.ToDatetime().date()
-        feed.cursor = Cursor(feed.log_id, day, newest.offset)
-        moved, feed.moved = feed.moved, asyncio.Event()
-        moved.set()
+        feed.cursor = Cursor(feed.head.log_id, day, newest.offset)
+        feed.wake()
         return len(reports) == PAGE
+
+
+def _end_of(head: Head) -> Cursor:
+    return Cursor(head.log_id, head.last_at.date(), head.last_offset)

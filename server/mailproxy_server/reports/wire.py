@@ -5,12 +5,12 @@ Built once for each report, however many follow it.
 
 import json
 from datetime import date
-from uuid import UUID
 
 from mailproxy.v1 import delivery_pb2
 
 from mailproxy_server.mail.delivery import FINAL_EVENTS, Event, Reason
 from mailproxy_server.mail.transcript import REPLY_TEXT_LIMIT
+from mailproxy_server.queue.lineage import Head
 from mailproxy_server.queue.read import Report
 from mailproxy_server.reports.cursor import Cursor, encode
 
@@ -20,8 +20,9 @@ _LONGEST_CHARACTER = 4
 _OF_AN_ATTEMPT = frozenset({Event.DEFERRED, Event.SENT, Event.FAILED, Event.CAPTURED})
 
 
-def to_wire(report: Report, log_id: UUID) -> delivery_pb2.DeliveryReport:
-    """Give the DeliveryReport."""
+def to_wire(report: Report, head: Head) -> delivery_pb2.DeliveryReport:
+    """Give the DeliveryReport. It is named after the log that it was first written to."""
+    log_id = head.log_of(report.log_offset)
     day: date = report.reported_at.date()
     wire = delivery_pb2.DeliveryReport(
         report_id=f"{log_id.hex}-{report.log_offset}",

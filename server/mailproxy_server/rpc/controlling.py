@@ -108,6 +108,4 @@ async def stand(
     head = await read.head(link, tenant_id)
     stands = await standings.many(link, tenant_id, message_ids)
     newest = await standings.newest(link, tenant_id, message_ids)
-    return {
-        each: standing.recipients(stands[each], newest[each], head.log_id) for each in message_ids
-    }
+    return {each: standing.recipients(stands[each], newest[each], head) for each in message_ids}

@@ -10,7 +10,7 @@ from mailproxy_server.queue import explain, health, read, reserve, standings
 from mailproxy_server.queue.explain import Speed
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.queue.read import Head
+from mailproxy_server.queue.lineage import Head
 from mailproxy_server.rpc import standing, waits
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.find import find, not_found
@@ -38,7 +38,7 @@ async def message(
         known = await accounts(link, tenant_id, at_stake, head)
         stands = await standings.one(link, tenant_id, message_id)
         reports = await read.of_message(link, tenant_id, message_id)
-    statuses = standing.recipients(stands, reports, head.log_id)
+    statuses = standing.recipients(stands, reports, head)
     response = message_pb2.ExplainMessageResponse(message_id=str(message_id))
     open_ones = {one.recipient_no: one for one in waiting}
     last = {report.recipient_no: report for report in reports}

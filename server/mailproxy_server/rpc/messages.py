@@ -122,7 +122,7 @@ class Messages:
             reports = await read.of_message(
                 link, tenant_id, message_id, transcripts=request.include_attempts
             )
-        statuses = standing.recipients(stands, reports, head.log_id)
+        statuses = standing.recipients(stands, reports, head)
         response = standing.message(stored, statuses)
         response.attempts.extend(standing.attempts(reports))
         return response

@@ -10,11 +10,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mailproxy.v1 import report_pb2
 
 from mailproxy_server.mail.delivery import Event
-from mailproxy_server.mail.errors import CallerError, FieldViolation, InvalidFields, invalid
+from mailproxy_server.mail.errors import FieldViolation, InvalidFields, invalid
 from mailproxy_server.queue import read
 from mailproxy_server.queue.hot import Connection, Pool
 from mailproxy_server.queue.hot import connection as borrowed
-from mailproxy_server.reports.cursor import Cursor, decode, encode, expired
+from mailproxy_server.queue.lineage import Head
+from mailproxy_server.reports.cursor import Cursor, decode, encode, expired, place
 from mailproxy_server.reports.follow import follow
 from mailproxy_server.reports.tail import Tail
 from mailproxy_server.rpc import selecting
@@ -82,16 +83,11 @@ def _instant(stamp: Timestamp) -> datetime:
         raise invalid("since", "is not a valid time: the years are 1 to 9999") from None
 
 
-async def _resume(link: Connection, tenant_id: UUID, text: str, head: read.Head) -> Cursor:
+async def _resume(link: Connection, tenant_id: UUID, text: str, head: Head) -> Cursor:
     cursor = decode(text)
     if cursor is None:
         raise invalid("cursor", "is not a cursor; give one that a report or response carried")
-    if cursor.log_id != head.log_id or cursor.offset > head.last_offset:
-        raise CallerError(
-            "CURSOR_FOREIGN",
-            "the cursor comes from another database or from before a restore; start at "
-            "`earliest` or `since`, and expect reports that you have seen",
-        )
+    cursor = place(cursor, head)
     first = await read.first_offset(link, tenant_id)
     kept_from = head.last_offset + 1 if first is None else first
     if cursor.offset + 1 < kept_from:

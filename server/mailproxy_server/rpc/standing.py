@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from mailproxy.v1 import delivery_pb2, message_pb2
 
 from mailproxy_server.content.codec import restore
 from mailproxy_server.mail.delivery import TRANSITIONS, Event, State
+from mailproxy_server.queue.lineage import Head
 from mailproxy_server.queue.read import Message, Report
 from mailproxy_server.queue.standings import Standing
 from mailproxy_server.reports.wire import reply_to_wire, to_wire
@@ -22,7 +22,7 @@ _STATES = {event: state for (_, event), state in TRANSITIONS.items() if state.fi
 
 
 def recipients(
-    standings: Sequence[Standing], reports: Sequence[Report], log_id: UUID
+    standings: Sequence[Standing], reports: Sequence[Report], head: Head
 ) -> list[delivery_pb2.RecipientStatus]:
     """Give one status a recipient, each with its newest report.
 
@@ -40,7 +40,7 @@ def recipients(
         if one.due_at is not None and not one.sending:
             status.next_attempt_time.FromDatetime(one.due_at)
         if last := newest.get(one.recipient_no):
-            status.last_report.CopyFrom(to_wire(replace(last, labels=None, metadata=None), log_id))
+            status.last_report.CopyFrom(to_wire(replace(last, labels=None, metadata=None), head))
         statuses.append(status)
     return statuses
 

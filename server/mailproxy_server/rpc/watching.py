@@ -6,9 +6,11 @@ from uuid import UUID
 
 from mailproxy.v1.delivery_pb2 import DeliveryReport
 
+from mailproxy_server.mail.errors import CallerError
 from mailproxy_server.queue import read, standings
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
+from mailproxy_server.queue.unavailable import unavailable
 from mailproxy_server.reports.cursor import Cursor
 from mailproxy_server.reports.follow import follow, portions
 from mailproxy_server.reports.tail import Tail
@@ -23,7 +25,8 @@ async def watch(
 ) -> AsyncIterator[Sequence[DeliveryReport]]:
     """Yield the message's reports from its first on that is kept; end when all is final.
 
-    Raises MESSAGE_NOT_FOUND. An empty batch means only that the stream is alive.
+    Raises MESSAGE_NOT_FOUND, and Unavailable when the database has lost what was told: the watch
+    is to be begun anew. An empty batch means only that the stream is alive.
     """
     async with borrowed(pool) as link, link.transaction(isolation="repeatable_read", readonly=True):
         stored = await read.message(link, tenant_id, message_id)
@@ -32,7 +35,7 @@ async def watch(
         head = await read.head(link, tenant_id)
         past = await read.of_message(link, tenant_id, message_id)
         stands = await standings.one(link, tenant_id, message_id)
-    reports = [to_wire(report, head.log_id) for report in past]
+    reports = [to_wire(report, head) for report in past]
     finals: dict[str, bool] = {}
     _note(finals, reports)
     for portion in portions(reports):
@@ -46,7 +49,12 @@ async def watch(
     )
     async with aclosing(following) as batches:
         while sum(finals.values()) < stored.recipient_count:
-            batch = await anext(batches)
+            try:
+                batch = await anext(batches)
+            except CallerError as error:
+                if error.reason != "CURSOR_FOREIGN":
+                    raise
+                raise unavailable() from error
             _note(finals, batch.reports)
             yield batch.reports
 

@@ -56,6 +56,10 @@ class Settings(ContentSettings, WatchingSettings):
     database_direct_url_file: Path | None = None
     """File that holds database_direct_url."""
 
+    require_synchronous: bool = False
+    """Take and send mail only while PostgreSQL's synchronous_standby_names is not empty, so that
+    a failover loses nothing that was answered."""
+
     data_dir: Path | None = None
     """Folder of the embedded database, the token and the key. Unset: /var/lib/mailproxy as root,
     else $XDG_STATE_HOME/mailproxy or ~/.local/state/mailproxy."""

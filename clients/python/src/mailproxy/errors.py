@@ -78,7 +78,9 @@ class RefusedError(MailProxyError):
 
 
 class CursorError(RefusedError):
-    """The cursor is older than the reports that are kept, or from another database."""
+    """The cursor is older than the reports that are kept, from another database, or past what a
+    failover of the database has kept: then `metadata` has `common_offset`, the last report that is
+    still the same, and `common_cursor` to start at."""
 
 
 class OverloadedError(MailProxyError):

@@ -102,10 +102,25 @@ class Position(Generic[RequestT, ResponseT]):
         """Note that the caller has seen all of a response."""
 
 
+@dataclass(slots=True)
 class WatchPosition(Position[message_pb2.WatchMessageRequest, message_pb2.WatchMessageResponse]):
-    """The reports of one message; each watch begins at its first."""
+    """The reports of one message; each watch begins at its first.
 
-    ends_with_ok = True
+    A database that failed over may give an offset to another report, so ids tell what was seen.
+    """
+
+    _seen: set[str] = field(default_factory=set)
+
+    ends_with_ok: ClassVar[bool] = True
+
+    def fresh(self, response: message_pb2.WatchMessageResponse) -> list[DeliveryReport]:
+        """Give the reports that were not handed out yet."""
+        return [report for report in response.reports if report.report_id not in self._seen]
+
+    def handed_out(self, report: DeliveryReport) -> None:
+        """Note that the caller gets this report."""
+        self.cursor = report.cursor
+        self._seen.add(report.report_id)
 
 
 @dataclass(slots=True)

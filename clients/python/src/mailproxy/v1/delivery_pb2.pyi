@@ -295,7 +295,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 15
     """The cursor is older than the reports that are kept."""
     ERROR_REASON_CURSOR_FOREIGN: _ErrorReason.ValueType  # 16
-    """The cursor comes from another database, or from before a restore."""
+    """The cursor comes from another database, or is past what a failover or a restore of this one has
+    kept; metadata, where known: common_offset, the last report that is still the same, and
+    common_cursor, to start after it.
+    """
     ERROR_REASON_TOO_LATE: _ErrorReason.ValueType  # 17
     """The delivery is already under way or final."""
     ERROR_REASON_UNKNOWN_ACTION: _ErrorReason.ValueType  # 18
@@ -359,7 +362,10 @@ ERROR_REASON_TOKEN_INVALID: ErrorReason.ValueType  # 13
 ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 15
 """The cursor is older than the reports that are kept."""
 ERROR_REASON_CURSOR_FOREIGN: ErrorReason.ValueType  # 16
-"""The cursor comes from another database, or from before a restore."""
+"""The cursor comes from another database, or is past what a failover or a restore of this one has
+kept; metadata, where known: common_offset, the last report that is still the same, and
+common_cursor, to start after it.
+"""
 ERROR_REASON_TOO_LATE: ErrorReason.ValueType  # 17
 """The delivery is already under way or final."""
 ERROR_REASON_UNKNOWN_ACTION: ErrorReason.ValueType  # 18
