@@ -18,7 +18,9 @@ from mailproxy_server.queue import hot, migrations, read
 from mailproxy_server.queue.identity import Change, Check
 from mailproxy_server.queue.lineage import Head
 from mailproxy_server.queue.sessions import Sessions
+from mailproxy_server.queue.unavailable import CannotConnect
 
+from tests.support.diagnosing import doctor
 from tests.support.eventually import eventually
 from tests.support.postgres_pair import PostgresPair, postgres_pair
 from tests.support.queue import opened
@@ -224,13 +226,22 @@ async def _head(url: str, tenant_id: UUID) -> Head:
         await pool.close()
 
 
-async def test_a_synchronous_standby_has_what_was_answered(data_dir: Path) -> None:
+async def test_where_a_standby_is_required_nothing_is_answered_that_it_lacks(
+    data_dir: Path,
+) -> None:
     data_dir.mkdir(mode=0o711)
     async with postgres_pair(data_dir) as pair:
         url = await pair.make_database("mail")
+        await migrations.upgrade(url)
+        assert "asynchronous_standby" in await doctor(url).says()
+        assert "not_synchronous" in await doctor(url, require_synchronous="true").says()
+        sessions = Sessions(url, check=Check(synchronous=True))
+        with pytest.raises(CannotConnect, match="MAILPROXY_REQUIRE_SYNCHRONOUS"):
+            await sessions.connect()
         await pair.primary.set("synchronous_standby_names", "*")
-        check = Check(synchronous=True)
-        link = await Sessions(url, check=check).connect()
+        said = await doctor(url, require_synchronous="true").says()
+        assert {"asynchronous_standby", "not_synchronous"} & said.keys() == set()
+        link = await sessions.connect()
         await link.execute("CREATE TABLE public.kept (n int)")
         await pair.cut_replication()
         with pytest.raises(TimeoutError):  # it is not answered, so nobody relies on it

@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from mailproxy_server.app import findings
 from mailproxy_server.app.findings import Level
-from mailproxy_server.queue.checkup import Broken, Counts, Dispatcher, Holder, Stuck, Waiting
+from mailproxy_server.queue.checkup import (
+    Broken,
+    Counts,
+    Dispatcher,
+    Holder,
+    Replication,
+    Stuck,
+    Waiting,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -119,6 +127,23 @@ def test_what_holds_back_vacuum_has_a_remedy(kind: str) -> None:
     assert finding.fault == "long_transaction"
     assert "12 min" in finding.words
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("found", "required", "faults"),
+    [
+        (Replication(0, "", True), False, []),
+        (Replication(0, "", True), True, ["not_synchronous"]),
+        (Replication(1, "", True), False, ["asynchronous_standby"]),
+        (Replication(1, "", True), True, ["not_synchronous"]),
+        (Replication(1, "*", True), True, [""]),
+        (Replication(0, "", False), False, ["unknown_identity"]),
+    ],
+)
+def test_standbys(found: Replication, required: bool, faults: list[str]) -> None:
+    told = list(findings.replication(found, required=required))
+    assert [one.fault for one in told] == faults
+    assert all(one.remedy for one in told if one.fault)
 
 
 @pytest.mark.parametrize(

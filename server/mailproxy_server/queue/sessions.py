@@ -57,6 +57,10 @@ Check = Callable[[Session], Awaitable[None]]
 """Looks at a new session before it is used; what it raises ends the session."""
 
 
+class _Standby(NotOurs):
+    """The host is up, and no primary."""
+
+
 def sessions_of(source: "str | Sessions") -> "Sessions":
     """Give what makes sessions with a database, also where only its URL is known."""
     return Sessions(source) if isinstance(source, str) else source
@@ -108,7 +112,8 @@ class Sessions:
                     link.terminate()
                     raise
             except _ERRORS as error:
-                failure = error
+                if failure is None or not isinstance(error, _Standby):
+                    failure = error  # of the primary, where there is one
                 continue
             if writes or dsn.target != "read-write":
                 if spare is not None:
@@ -163,7 +168,7 @@ class Sessions:
         row = await link.fetchrow(_LOOK, timeout=seconds)
         assert row is not None, "a SELECT without FROM gives a row"
         if row["standby"]:
-            raise NotOurs("the server is a standby, which takes no mail: name the primary")
+            raise _Standby("the server is a standby, which takes no mail: name the primary")
         if ours and self.pooled:
             for setting in ("search_path", "synchronous_commit"):
                 if row[setting] != GUARANTEES[setting]:
