@@ -5,7 +5,7 @@ Debian's PostgreSQL, a primary and a streaming standby; the server is given both
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -22,6 +22,7 @@ from mailproxy_server.queue.unavailable import CannotConnect
 
 from tests.support.diagnosing import doctor
 from tests.support.eventually import eventually
+from tests.support.pooler import pooling
 from tests.support.postgres_pair import PostgresPair, postgres_pair
 from tests.support.queue import opened
 from tests.support.replicas import client_of, replica
@@ -90,7 +91,7 @@ class Scene:
     """A server on a pair of PostgreSQLs."""
 
     pair: PostgresPair
-    url: str
+    address: Path | None
     client: AsyncMailProxyClient
     witness: Witness = field(default_factory=Witness)
 
@@ -99,19 +100,37 @@ class Scene:
         found = await self.client.submit_many([one] * count)
         assert not [one for one in found if isinstance(one, MailProxyError)]
 
+    async def fail_over(self) -> None:
+        await self.pair.fail_over()
+        if self.address is not None:
+            self.address.unlink()
+            self.address.symlink_to(self.pair.primary.folder)
+
     def consumer(self, start: str = "earliest") -> Consumer:
         return Consumer(self.client, self.witness, start)
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Scene]:
+async def serving(folder: Path, *, pooled: bool = False) -> AsyncIterator[Scene]:
     folder.mkdir(mode=0o711)
-    async with postgres_pair(folder) as pair, Sinkhole() as sinkhole:
+    address = folder / "address"  # moves to the new primary, as a virtual IP does
+    async with AsyncExitStack() as stack:
+        pair = await stack.enter_async_context(postgres_pair(folder))
+        sinkhole = await stack.enter_async_context(Sinkhole())
         url = await pair.make_database("mail")
-        quick = {"poll_seconds": 0.5, "sweep_seconds": 0.5, "lease_seconds": 5}
-        async with replica(folder, url, settings=quick) as run, client_of(run) as client:
-            await client.create_account("demo", host="127.0.0.1", port=sinkhole.port, tls="none")
-            yield Scene(pair, url, client)
+        settings: dict[str, float | str] = {
+            "poll_seconds": 0.5, "sweep_seconds": 0.5, "lease_seconds": 30
+        }  # fmt: skip
+        if pooled:
+            address.symlink_to(pair.primary.folder)
+            settings["database_direct_url"] = url
+            url = await stack.enter_async_context(
+                pooling(f"postgresql://mailproxy@/mail?host={address}")
+            )
+        run = await stack.enter_async_context(replica(folder, url, settings=settings))
+        client = await stack.enter_async_context(client_of(run))
+        await client.create_account("demo", host="127.0.0.1", port=sinkhole.port, tls="none")
+        yield Scene(pair, address if pooled else None, client)
 
 
 async def lose(scene: Scene, ahead: Consumer) -> None:
@@ -123,13 +142,17 @@ async def lose(scene: Scene, ahead: Consumer) -> None:
     await scene.pair.cut_replication()
     await scene.submit(LOST)
     assert await ahead.until(KEPT + LOST) == list(range(1, KEPT + LOST + 1))
-    await scene.pair.fail_over()
+    await scene.fail_over()
 
 
+@pytest.mark.parametrize(
+    "pooled",
+    [False, pytest.param(True, marks=pytest.mark.needs_debian("pgbouncer"), id="pgbouncer")],
+)
 async def test_a_standby_that_lacked_commits_has_nobody_take_other_reports_for_those_lost(
-    data_dir: Path,
+    data_dir: Path, pooled: bool
 ) -> None:
-    async with serving(data_dir) as scene:
+    async with serving(data_dir, pooled=pooled) as scene:
         async with scene.consumer().following() as ahead:
             await lose(scene, ahead)
             await scene.submit(LATER)  # the head passes where the consumer ahead was

@@ -29,6 +29,7 @@ pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 200
 ignore_startup_parameters =
+server_login_retry = 1
 logfile = {folder}/log
 """
 

@@ -84,7 +84,7 @@ def serve(
 def migrate(
     new_log: Annotated[
         bool,
-        typer.Option("--new-log", help="After a restore: refuse cursors from before it."),
+        typer.Option("--new-log", help="After a restore of a disk's snapshot: refuse cursors past it."),
     ] = False,
 ) -> None:
     """Bring the database's schema up to date; safe to run while others serve."""
@@ -94,7 +94,7 @@ def migrate(
         asyncio.run(_migrate(settings, new_log))
     print("The database is up to date.")
     if new_log:
-        print("Every report log has a new id: followers must start at earliest or since.")
+        print("Every report log begins anew here: cursors past what was restored are refused.")
 
 
 def _serve(settings: Settings, program: Sequence[str]) -> bool:
