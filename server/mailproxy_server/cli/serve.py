@@ -84,7 +84,9 @@ def serve(
 def migrate(
     new_log: Annotated[
         bool,
-        typer.Option("--new-log", help="After a restore of a disk's snapshot: refuse cursors past it."),
+        typer.Option(
+            "--new-log", help="After a restore of a disk's snapshot: refuse cursors past it."
+        ),
     ] = False,
 ) -> None:
     """Bring the database's schema up to date; safe to run while others serve."""
