@@ -126,7 +126,7 @@ def metrics() -> Iterator[str]:
         name = own._name + ("_total" if own._type == "counter" else "")
         yield metric(name, str(own._type), own._labelnames, own._documentation)
     nothing = Hygiene({}, 0.0, 0, 0, 0)
-    for one in families(Reading(datetime.now(UTC), [], [], nothing)):
+    for one in families(Reading(datetime.now(UTC), [], [], nothing), is_up=True):
         yield metric(one.name, one.type, one._labelnames, one.documentation)
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from mailproxy.v1 import account_pb2, delivery_pb2, queue_pb2
 from mailproxy_server.queue.migrations import newest, upgrade
 
 from tests.support.certificates import certificates
-from tests.support.debian import require, require_root
+from tests.support.debian import require
 from tests.support.diagnosing import Doctor, doctor
 from tests.support.emails import composed
 from tests.support.pooler import pooling
@@ -27,6 +26,7 @@ from tests.support.relay import SILENCE, ScriptedRelay
 from tests.support.relay_script import Turn
 from tests.support.replicas import client_of, replica
 from tests.support.served import Front, dispatching, front_on
+from tests.support.small_disk import tiny_disk
 
 ONE_AN_HOUR = account_pb2.RateLimit(count=1, window=Duration(seconds=3600))
 
@@ -137,18 +137,6 @@ async def test_a_clock_that_is_wrong(database_url: str) -> None:
     false = {"LD_PRELOAD": require("faketime"), "FAKETIME": "-90s", "FAKETIME_NO_CACHE": "1"}
     said = (await Doctor(database_url, false).says())["clock_skew"]
     assert "90.0 s behind the database" in said["words"]
-
-
-@contextmanager
-def tiny_disk(folder: Path) -> Iterator[Path]:
-    """Have a file system of a few MiB."""
-    require_root("a small file system is mounted")
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 async def test_a_full_disk_here(database_url: str, tmp_path: Path) -> None:

@@ -21,11 +21,16 @@ from mailproxy_server.app.reading import database
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import checkup, migrations
 from mailproxy_server.queue.sessions import Session
+from mailproxy_server.queue.unavailable import NotOurs
 from mailproxy_server.settings import Settings
 
 OLD_SECONDS = 300.0
 """From when on a transaction, or due mail, is old."""
 _PATIENCE = timedelta(seconds=3)
+_WRITABLE = (
+    "name the primary in MAILPROXY_DATABASE_URL, or see to default_transaction_read_only: "
+    "SELECT * FROM pg_db_role_setting; SHOW default_transaction_read_only"
+)
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
@@ -45,8 +50,7 @@ async def _database(settings: Settings, url: str, old_seconds: float) -> AsyncIt
     try:
         link = await sessions_to(settings, url, checked=False).connect("mailproxy diagnose")
     except _FAULTS as error:
-        words = f"it cannot be reached: {_words(error)}"
-        yield fault("database", "database_away", words, "start it, or mend MAILPROXY_DATABASE_URL")
+        yield _away(error)
         return
     try:
         version = await link.fetchval("SHOW server_version")
@@ -113,9 +117,20 @@ async def _tried(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     except asyncpg.DiskFullError as error:
         words = f"the database's disk is full: {_words(error)}"
         return [fault("disk", "full_disk", words, "make room where PostgreSQL keeps its data")]
+    except asyncpg.ReadOnlySQLTransactionError:
+        words = "the database is read-only: no mail is taken in and none is sent"
+        return [fault("writing", "read_only_database", words, _WRITABLE)]
     except _FAULTS as error:
         words = f"could not be looked at: {_words(error)}"
         return [fault(look.__name__, "not_looked_at", words, "see the database's own log")]
+
+
+def _away(error: BaseException) -> Finding:
+    if isinstance(error.__cause__, NotOurs):
+        words = f"it cannot be used: {_words(error)}"
+        return fault("database", "database_not_ours", words, "mend MAILPROXY_DATABASE_URL")
+    words = f"it cannot be reached: {_words(error)}"
+    return fault("database", "database_away", words, "start it, or mend MAILPROXY_DATABASE_URL")
 
 
 async def _notifications(settings: Settings, url: str, sender: Session) -> Finding:

@@ -11,7 +11,7 @@ import structlog
 
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.vault import VaultError
-from mailproxy_server.app import fetching, looks, resources, routes, watching
+from mailproxy_server.app import database_probe, fetching, looks, resources, routes, watching
 from mailproxy_server.app.crier import Crier
 from mailproxy_server.app.database import direct_sessions_to
 from mailproxy_server.app.lifeline import Lifeline
@@ -85,8 +85,9 @@ async def run(
         tasks.append(asyncio.create_task(days.keep(common.pool), name="days"))
         beating = asyncio.create_task(parts.lease.keep(), name="lease")
         async with (
+            database_probe.probing(common.pool) as probe,
             watching.watched("dispatcher", common.pool, parts.looks),
-            watching.http(settings, lifeline, common.pool, lambda: not lifeline.draining),
+            watching.http(settings, lifeline, common.pool, probe),
         ):
             lifeline.ready()
             try:

@@ -1,7 +1,7 @@
 """The front's process: builds its parts, wires them, and ends them in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ from mailproxy_server.accounts.account import Account, Secrets
 from mailproxy_server.accounts.accounts import Accounts
 from mailproxy_server.accounts.cache import AccountCache
 from mailproxy_server.accounts.tenants import Tenants
-from mailproxy_server.app import first_token, looks, page, resources, watching
+from mailproxy_server.app import database_probe, first_token, looks, page, resources, watching
 from mailproxy_server.app.database import direct_sessions_to
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.resources import Resources
@@ -93,7 +93,7 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
         server = GrpcServer(parts.registry, reflection=settings.reflection)
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
-        async with _watched(settings, lifeline, parts, common.pool):
+        async with _watched(settings, lifeline, parts, common.pool, server.health.set_serving):
             lifeline.ready()
             try:
                 await lifeline.until_drain(*beside)
@@ -108,9 +108,14 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
 
 @asynccontextmanager
 async def _watched(
-    settings: Settings, lifeline: Lifeline, parts: "Parts", pool: HotPool
+    settings: Settings,
+    lifeline: Lifeline,
+    parts: "Parts",
+    pool: HotPool,
+    set_serving: Callable[[bool], None],
 ) -> AsyncIterator[None]:
-    """Be watched, and serve HTTP, for the length of the block."""
+    """Be watched, serve HTTP, and have health say whether the database takes mail, for the length
+    of the block."""
     tail, registry = parts.tail, parts.registry
     lags = looks.report_lags(tail, watching.names(pool))
     seen = [parts.metering.write, looks.streams(registry), lags]
@@ -119,8 +124,9 @@ async def _watched(
         return page.routes(settings, guard, pool, tail, registry)
 
     async with (
+        database_probe.probing(pool, set_serving) as probe,
         watching.watched("front", pool, seen),
-        watching.http(settings, lifeline, pool, lambda: not lifeline.draining, routes),
+        watching.http(settings, lifeline, pool, probe, routes),
     ):
         yield
 

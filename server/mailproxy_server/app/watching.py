@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from mailproxy_server.app.database_probe import DatabaseProbe
 from mailproxy_server.app.lifeline import Lifeline
 from mailproxy_server.app.refusal import Refusal
 from mailproxy_server.queue import named
@@ -99,11 +100,12 @@ async def http(
     settings: Settings,
     lifeline: Lifeline,
     pool: Pool,
-    ready: Callable[[], bool],
+    probe: DatabaseProbe,
     routes: "Callable[[Guard], Sequence[AbstractRouteDef]]" = lambda _: (),
 ) -> AsyncIterator[None]:
     """Serve the HTTP port for the length of the block, if this process is the first of its run;
-    with the routes of a page where it has one."""
+    with the routes of a page where it has one. It is ready unless it drains or `probe` says why
+    the database is of no use."""
     if lifeline.number or settings.http_listen is None:
         yield
         return
@@ -113,8 +115,12 @@ async def http(
     from mailproxy_server.web.metrics import Metrics
     from mailproxy_server.web.server import HttpServer, Site
 
+    def why_not_ready() -> str:
+        return "draining" if lifeline.draining else probe.why_not and f"database: {probe.why_not}"
+
     guard = Guard(_token(settings), settings.http_hosts, settings.metrics_open)
-    server = HttpServer(Site(guard, Metrics(Gauges(pool)), ready, routes(guard)))
+    gauges = Gauges(pool, lambda: not probe.why_not)
+    server = HttpServer(Site(guard, Metrics(gauges), why_not_ready, routes(guard)))
     await server.start(*settings.http_listen, _tls(settings))
     try:
         yield

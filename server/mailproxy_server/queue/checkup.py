@@ -242,18 +242,39 @@ async def refused_rows(link: Connection) -> int:
     return found
 
 
-async def write_probe(link: Connection) -> None:
-    """Write a little and take it back; raises what the database says when it cannot."""
+async def why_not_written(link: Connection, seconds: float) -> str:
+    """Say why the server that this session leads to takes no writes, "" when it should."""
+    row = await link.fetchrow(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS only",
+        timeout=seconds,
+    )
+    assert row is not None, "a SELECT without FROM gives a row"
+    if row["standby"]:
+        return "it is a standby"
+    return "it is read-only" if row["only"] == "on" else ""
+
+
+async def write_probe(link: Connection, rows: int = 20_000, seconds: float | None = None) -> None:
+    """Write a little (some 60 octets a row) and take it back; raises what the database says when it
+    cannot, or TimeoutError when a statement takes longer than so many seconds."""
     transaction = link.transaction()
     await transaction.start()
     try:
-        await link.execute("CREATE TEMP TABLE mailproxy_probe (octets bytea) ON COMMIT DROP")
         await link.execute(
-            "INSERT INTO mailproxy_probe SELECT sha256(n::text::bytea) "
-            "FROM generate_series(1, 20000) n"
+            "CREATE TEMP TABLE mailproxy_probe (octets bytea) ON COMMIT DROP", timeout=seconds
         )
-    finally:
+        await link.execute(
+            "INSERT INTO pg_temp.mailproxy_probe SELECT sha256(n::text::bytea) "
+            "FROM generate_series(1, $1) n",
+            rows,
+            timeout=seconds,
+        )
+    except TimeoutError:
+        raise  # it would not answer the rollback either: who made the session ends it
+    except BaseException:
         await transaction.rollback()
+        raise
+    await transaction.rollback()
 
 
 async def hears(listener: Connection, sender: Connection, patience: timedelta) -> bool:

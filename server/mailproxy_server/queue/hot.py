@@ -14,7 +14,12 @@ import asyncpg
 
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue.sessions import Session, Sessions, sessions_of
-from mailproxy_server.queue.unavailable import is_stale, is_unavailable, unavailable
+from mailproxy_server.queue.unavailable import (
+    is_stale,
+    is_unavailable,
+    is_without_room,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     _Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -53,6 +58,8 @@ class Pool(_Pool):
     """A pool of hot connections, replaced as a whole when one of them shows that it is stale."""
 
     _replaced = -_REPLACE_SECONDS
+    refusals = 0
+    """How many writes were refused for want of room, memory or a disk that works."""
 
     async def replace(self) -> None:
         """Have each connection that is open now be replaced before it is used again."""
@@ -123,6 +130,8 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
     except Exception as error:
         if isinstance(error, Unavailable) or not is_unavailable(error):
             raise
+        if is_without_room(error):
+            pool.refusals += 1
         if acquired and is_stale(error):
             await pool.replace()
         raise unavailable(error) from error

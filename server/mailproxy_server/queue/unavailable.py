@@ -23,6 +23,20 @@ _CLASSES = ("08", "28", "40", "53", "57P", "58")
 _STATES = frozenset({"25006", "25P03", "3D000", "55P03", "57014"})
 _READ_ONLY = "25006"
 _LOST = ("08", "57P")
+_ROOM = ("53", "58")
+_WORDS = {
+    "25006": "it is read-only",
+    "28": "it refuses the login",
+    "3D000": "it does not exist",
+    "42501": "the role lacks a privilege",
+    "53100": "its disk is full",
+    "53200": "it is short of memory",
+    "53300": "it has no connection left",
+    "57014": "it does not answer in time",
+    "57P03": "it is starting, or being stopped",
+    "58": "its disk fails",
+}
+"""By SQLSTATE or its class, for people."""
 _SQLALCHEMY = frozenset({"TimeoutError", "OperationalError", "InterfaceError"})
 
 
@@ -70,6 +84,31 @@ def is_stale(error: BaseException) -> bool:
     if state:
         return state == _READ_ONLY or state.startswith(_LOST)
     return is_unavailable(error)
+
+
+def is_without_room(error: BaseException) -> bool:
+    """Whether the server takes no writes for want of something, or by a fault of its disk: a
+    session that only looks does not notice."""
+    return sqlstate_of(error).startswith(_ROOM)
+
+
+def why(error: BaseException) -> str:
+    """Say in words for everybody, so without names, addresses or values, what the database does
+    or does not."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__
+    for each in chain:
+        if isinstance(each, NotOurs):
+            return str(each)
+        if state := sqlstate_of(each):
+            words = _WORDS.get(state) or _WORDS.get(state[:2])
+            return words or f"it refuses what it is asked for (SQLSTATE {state})"
+    if any(isinstance(each, TimeoutError) for each in chain):
+        return "it does not answer in time"
+    return "it cannot be reached"
 
 
 def unavailable(error: BaseException | None = None) -> Unavailable:

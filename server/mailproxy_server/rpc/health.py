@@ -1,39 +1,77 @@
 """grpc.health.v1 for each service and for the server as a whole (""), open to all callers."""
 
+import asyncio
+
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 
 from mailproxy_server.rpc.edge import Context
 from mailproxy_server.rpc.registry import Registry
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+_Response = health_pb2.HealthCheckResponse
+
 
 class Health:
-    """Whether this server takes calls; `add_to` a registry makes it answer."""
+    """Whether this server takes calls; `add_to` a registry makes it answer.
+
+    Setting it waits for no watcher: one that does not read what it is told must not keep the
+    others from hearing of a drain. (grpc_health's own servicer writes to each under a lock.)
+    """
 
     def __init__(self) -> None:
-        self._servicer = health.aio.HealthServicer()
-        self._services: tuple[str, ...] = ("",)
+        self._services: frozenset[str] = frozenset([""])
+        self._serving = False
+        self._ended = False
+        self._changed = asyncio.Event()
 
     def add_to(self, registry: Registry) -> None:
         """Answer for every service that `registry` has by now; not serving until `set_serving`."""
-        self._services = ("", *registry.services)
+        self._services = frozenset(["", *registry.services])
         streams = registry.streams(SERVICE)
 
         async def watch(request: health_pb2.HealthCheckRequest, context: Context) -> None:
-            await registry.foreign_stream(streams, self._servicer.Watch(request, context), context)
+            await registry.foreign_stream(streams, self._watch(request, context), context)
 
         parse = health_pb2.HealthCheckRequest.FromString
-        write = health_pb2.HealthCheckResponse.SerializeToString
-        check = grpc.unary_unary_rpc_method_handler(self._servicer.Check, parse, write)
+        write = _Response.SerializeToString
+        check = grpc.unary_unary_rpc_method_handler(self._check, parse, write)
         registry.add_foreign(f"/{SERVICE}/Check", check)
         watching = grpc.unary_stream_rpc_method_handler(watch, parse, write)
         registry.add_foreign(f"/{SERVICE}/Watch", watching)
 
-    async def set_serving(self, serving: bool) -> None:
+    def set_serving(self, serving: bool) -> None:
         """Say of all services whether they are served; watchers are told at once."""
-        words = health_pb2.HealthCheckResponse
-        status = words.SERVING if serving else words.NOT_SERVING
-        for service in self._services:
-            await self._servicer.set(service, status)
+        if not self._ended and serving != self._serving:
+            self._serving = serving
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    def end(self) -> None:
+        """Say that none is served, whatever is said after this."""
+        self.set_serving(False)
+        self._ended = True
+
+    async def _check(self, request: health_pb2.HealthCheckRequest, context: Context) -> _Response:
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return _response(self._status(request.service))
+
+    async def _watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        told = ""
+        while True:
+            changed, status = self._changed, self._status(request.service)
+            if status != told:
+                await context.write(_response(status))
+                told = status
+            await changed.wait()
+
+    def _status(self, service: str) -> str:
+        if service not in self._services:
+            return "SERVICE_UNKNOWN"
+        return "SERVING" if self._serving else "NOT_SERVING"
+
+
+def _response(status: str) -> _Response:
+    return _Response(status=_Response.ServingStatus.Value(status))

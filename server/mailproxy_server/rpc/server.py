@@ -72,14 +72,14 @@ class GrpcServer:
     async def start(self) -> None:
         """Take calls from now on."""
         await self._server.start()
-        await self.health.set_serving(True)
+        self.health.set_serving(True)
 
     async def drain(self, grace: float) -> None:
         """Stop: say NOT_SERVING, end the streams, give unary calls `grace` seconds to finish."""
         if self._drained:
             return
         self._drained = True
-        await self.health.set_serving(False)
+        self.health.end()
         await asyncio.sleep(NOTICE)
         self._registry.drain()
         await self._registry.finish(grace)

@@ -30,10 +30,11 @@ _SECONDS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 
 class Gauges(Collector):
-    """The newest reading."""
+    """The newest reading. `is_up` tells whether the database takes writes."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, is_up: Callable[[], bool]) -> None:
         self._pool = pool
+        self._is_up = is_up
         self._reading: Reading | None = None
         self._until = 0.0
         self._turn = asyncio.Lock()
@@ -44,27 +45,30 @@ class Gauges(Collector):
             began = time.monotonic()
             if began < self._until:
                 return
+            if self._reading is None and not self._is_up():
+                return  # a scrape that waits for a database that is away is lost itself
             try:
                 async with borrowed(self._pool) as link:
                     self._reading = await gauges.read(link)
             except (Unavailable, asyncpg.PostgresError):
-                self._reading = None
+                self._reading, self._until = None, time.monotonic() + _FRESH_SECONDS
+                return
             ended = time.monotonic()
             self._until = ended + max(_FRESH_SECONDS, (ended - began) / _SHARE)
 
     def collect(self) -> Iterable[Metric]:
         """Give the metrics of the last reading."""
-        return families(self._reading)
+        return families(self._reading, is_up=self._is_up())
 
 
-def families(reading: Reading | None) -> Iterator[GaugeMetricFamily]:
+def families(reading: Reading | None, *, is_up: bool) -> Iterator[GaugeMetricFamily]:
     """Give the metrics of a reading; None when there could be none."""
     up = GaugeMetricFamily(
         "gmp_database_up",
-        "Whether this replica could read the database when it was scraped. Worry when it is 0: "
-        "nothing is taken in.",
+        "Whether the database can be read and takes writes, as this replica sees it (looked at "
+        "every second; 0 after two failures). Worry when it is 0: nothing is taken in.",
     )
-    up.add_metric((), float(reading is not None))
+    up.add_metric((), float(is_up and reading is not None))
     yield up
     if reading is not None:
         for part in (_queue, _accounts, _hygiene):

@@ -18,12 +18,12 @@ _LAST_SECONDS = 1.0
 class Site:
     """What is served: the metrics, the health, and `routes` where there is a page.
 
-    `ready` tells whether this server takes calls.
+    `why_not_ready` tells why this server takes no calls, "" when it does.
     """
 
     guard: Guard
     metrics: Metrics
-    ready: Callable[[], bool]
+    why_not_ready: Callable[[], str]
     routes: Sequence[web.AbstractRouteDef] = field(default_factory=tuple)
 
     def application(self) -> web.Application:
@@ -40,9 +40,9 @@ class Site:
         return web.Response(text="ok\n")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self.ready():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="not serving\n")
+        if why := self.why_not_ready():
+            return web.Response(status=503, text=f"not serving: {why}\n")
+        return web.Response(text="ok\n")
 
 
 class HttpServer:
