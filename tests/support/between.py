@@ -33,6 +33,12 @@ class Between:
         """Take everything in and pass nothing on, as a network that swallows packets."""
         self._open.clear()
 
+    def lose(self) -> None:
+        """Swallow what there is for ever, as a firewall that forgot it; what is new passes."""
+        self._open.clear()
+        self._open = asyncio.Event()
+        self._open.set()
+
     async def restore(self) -> None:
         """Forward as if nothing had been."""
         self._open.set()
@@ -64,8 +70,8 @@ class Between:
         outer: asyncio.StreamWriter,
     ) -> None:
         ways = [
-            asyncio.ensure_future(self._carry(reader, outer)),
-            asyncio.ensure_future(self._carry(inner, writer)),
+            asyncio.ensure_future(_carry(reader, outer, self._open)),
+            asyncio.ensure_future(_carry(inner, writer, self._open)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -74,11 +80,14 @@ class Between:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            await self._open.wait()
-            writer.write(data)
-            await writer.drain()
+
+async def _carry(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
+) -> None:
+    while data := await reader.read(65536):
+        await gate.wait()
+        writer.write(data)
+        await writer.drain()
 
 
 @asynccontextmanager

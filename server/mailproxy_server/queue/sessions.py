@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 
 from mailproxy_server.queue.dsn import Dsn, DsnError, Host, parse
+from mailproxy_server.queue.passfile import password_for
 from mailproxy_server.queue.unavailable import CannotConnect, NotOurs
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ class Sessions:
         more: dict[str, Any] = {"target_session_attrs": "any"}
         if dsn.system_roots:
             more["ssl"] = True
+        if (password := password_for(dsn.url, *host)) is not None:
+            more["password"] = password
         try:
             link: Session = await asyncpg.connect(
                 dsn.url,
