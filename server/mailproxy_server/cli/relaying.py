@@ -21,7 +21,7 @@ from mailproxy_server.queue import outbox
 from mailproxy_server.queue.outbox import Waiting
 from mailproxy_server.queue.sessions import Session as Link
 from mailproxy_server.queue.sessions import Sessions
-from mailproxy_server.queue.unavailable import CannotConnect
+from mailproxy_server.queue.unavailable import CannotConnect, why
 
 BATCH = 200
 LARGEST = 64 * 2**20
@@ -36,7 +36,7 @@ _UNUSABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Request: TypeAlias = message_pb2.SubmitMessageRequest
 Answer: TypeAlias = AsyncSubmission | MailProxyError
@@ -70,6 +70,7 @@ class Relay:
         self._name = name
         self._say = say
         self._said = ""
+        self._used = False
         self._batch = batch
         self._awake = asyncio.Event()
         self.moved = 0
@@ -95,7 +96,7 @@ class Relay:
             except _UNUSABLE as error:
                 raise _unusable(error) from error
             except AWAY as error:
-                self._tell(f"the database is away ({type(error).__name__}); trying again")
+                self._tell(f"the database is away ({why(error)}); trying again")
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self) -> None:
@@ -119,10 +120,13 @@ class Relay:
         try:
             link = await Sessions(self._source).connect("mailproxy outbox relay", ours=False)
         except CannotConnect as error:
-            why = error.__cause__
-            if isinstance(why, (*_UNUSABLE, ValueError)):  # ValueError: a URL that is none
-                raise _unusable(why) from error
+            cause = error.__cause__
+            # ValueError: a URL that is none. Once it was used, a refused login passes: a password
+            # is being changed.
+            if not self._used and isinstance(cause, (*_UNUSABLE, ValueError)):
+                raise _unusable(cause) from error
             raise
+        self._used = True
         self._name = self._name or await _name_of(link)
         return link
 
