@@ -125,6 +125,28 @@ async def test_sessions_of_commands_have_them_too(hostile_url: str) -> None:
         await link.close()
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["", "control"])
+async def test_an_engine_replaces_its_connections_when_the_pool_was_replaced(
+    database_url: str, told: bool
+) -> None:
+    """The control has sessions of its own, and hears nothing: it goes on by the old one, which
+    after a switchover may read from a server that is no primary any more."""
+    sessions = Sessions(database_url)
+    pool = await hot.open_pool(sessions, size=2, statement_timeout=5)
+    engine = open_engine(sessions if told else database_url)
+
+    async def pid() -> object:
+        async with engine.connect() as one:
+            return (await one.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+
+    before = await pid()
+    assert await pid() == before
+    await pool.replace()
+    assert (await pid() != before) is told
+    await engine.dispose()
+    await pool.close()
+
+
 PLANTED = """
 CREATE FUNCTION public.planted() RETURNS int LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'a planted object was used'; END $$;

@@ -1,8 +1,10 @@
 """SQLAlchemy's engine over sessions of ours: for the statements that are no hot ones."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from mailproxy_server.queue.migrations import DRIVER
@@ -12,6 +14,7 @@ from mailproxy_server.queue.unavailable import is_stale
 if TYPE_CHECKING:
     from sqlalchemy import ExceptionContext
 
+_GENERATION = "generation"
 _UNPREPARED = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
 """The way through PgBouncer: statements without names, within their transaction."""
 
@@ -48,7 +51,27 @@ def open_engine(
         hide_parameters=True,  # errors are logged, and parameters may be secrets
     )
     event.listen(engine.sync_engine, "handle_error", _judge)
+    event.listen(engine.sync_engine, "connect", _mark(sessions))
+    event.listen(engine.sync_engine, "checkout", _refuse_stale(sessions))
     return engine
+
+
+def _mark(sessions: Sessions) -> Callable[[Any, Any], None]:
+    def mark(_: Any, record: Any) -> None:
+        record.info[_GENERATION] = sessions.generation
+
+    return mark
+
+
+def _refuse_stale(sessions: Sessions) -> Callable[[Any, Any, Any], None]:
+    """Have a connection replaced when others of the same sessions were found stale since: one that
+    only reads would go on reading from a server that is no primary any more."""
+
+    def look(_: Any, record: Any, __: Any) -> None:
+        if record.info[_GENERATION] != sessions.generation:
+            raise DisconnectionError
+
+    return look
 
 
 def _judge(context: "ExceptionContext") -> None:

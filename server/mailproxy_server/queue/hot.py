@@ -55,7 +55,10 @@ Told = Callable[[str, float, BaseException | None], None]
 
 
 class Pool(_Pool):
-    """A pool of hot connections, replaced as a whole when one of them shows that it is stale."""
+    """A pool of hot connections, replaced as a whole when one of them shows that it is stale, and
+    with it whatever else has sessions of the same `sessions`."""
+
+    sessions: Sessions | None = None
 
     _replaced = -_REPLACE_SECONDS
     refusals = 0
@@ -66,6 +69,8 @@ class Pool(_Pool):
         now = time.monotonic()
         if now - self._replaced >= _REPLACE_SECONDS:
             self._replaced = now
+            if self.sessions is not None:
+                self.sessions.generation += 1
             await self.expire_connections()
 
 
@@ -104,6 +109,7 @@ async def open_pool(
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
     )
+    pool.sessions = sessions
     return pool
 
 

@@ -75,6 +75,8 @@ class Sessions:
         self.pooled = pooled
         self._check = check
         self._best: Host | None = None
+        self.generation = 0
+        """Raised when those made before are likely stale: a pool looks before it lends one."""
 
     def dsn(self) -> Dsn:
         """Read the URL as it is now; raises DsnError."""
