@@ -48,11 +48,17 @@ class Alone(Node):
         self.other_authority = folder.with_name("other.pem")
 
     def tcp_url_of(
-        self, database: str, query: str, *, host: str = "localhost", password: str = PASSWORD
+        self,
+        database: str,
+        query: str,
+        *,
+        host: str = "localhost",
+        user: str = "mailproxy",
+        password: str = PASSWORD,
     ) -> str:
         """Give the address by TCP; `host` may be several, with or without ports."""
         hosts = host if ":" in host else f"{host}:{self.port}"
-        return f"postgresql://mailproxy:{quote(password, safe='')}@{hosts}/{database}?{query}"
+        return f"postgresql://{user}:{quote(password, safe='')}@{hosts}/{database}?{query}"
 
     def url_of(self, database: str) -> str:
         """Give the address by the socket."""

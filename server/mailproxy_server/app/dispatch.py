@@ -1,7 +1,7 @@
 """The dispatcher's process: builds its parts, wires them, and ends them in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.queue import days, outbox, wake
 from mailproxy_server.queue.retention import Fate
 from mailproxy_server.queue.sessions import Sessions
-from mailproxy_server.queue.unavailable import is_unavailable, unavailable
+from mailproxy_server.queue.unavailable import is_unavailable, unavailable, why
 from mailproxy_server.settings import Settings
 from mailproxy_server.smtp.relay import Timeouts
 from mailproxy_server.telemetry.activity import Activity
@@ -99,10 +99,19 @@ async def run(
                 raise SystemExit(3) from None
             for task in tasks:
                 task.cancel()
-            await parts.roster.drain(settings.drain_seconds)
-        await parts.lease.end()
+            await _given_back(parts.roster.drain(settings.drain_seconds))
+        await _given_back(parts.lease.end())
         beating.cancel()
         await parts.relays.close()
+
+
+async def _given_back(work: Awaitable[None]) -> None:
+    """Give back what is held; a database that is away keeps no process from ending."""
+    try:
+        await work
+    except Unavailable as error:
+        words = "what is held could not be given back: it is taken over once the lease is over"
+        log.warning(words, why=why(error))
 
 
 @dataclass(frozen=True, slots=True)

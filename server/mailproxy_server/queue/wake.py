@@ -26,6 +26,7 @@ ACCOUNTS = "mailproxy_accounts"
 _PAYLOAD_LIMIT = 7900  # PostgreSQL allows just under 8,000 octets
 _ANYTHING = ""
 _RECONNECT_SECONDS = 1.0
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 BEAT_SECONDS = 3.0
 """Between two heartbeats of who listens."""
 _ANSWER_SECONDS = 3.0
@@ -98,7 +99,7 @@ class Ear:
         while True:
             try:
                 await self._listen()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except _FAULTS:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
