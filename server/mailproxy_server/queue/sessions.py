@@ -17,6 +17,7 @@ import contextlib
 import os
 import random
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -75,6 +76,8 @@ class Sessions:
         self.pooled = pooled
         self._check = check
         self._best: Host | None = None
+        self._failed: dict[Host, float] = {}
+        """When hosts failed last, by the monotonic clock, of those that worked no more since."""
         self.generation = 0
         """Raised when those made before are likely stale: a pool looks before it lends one."""
 
@@ -115,9 +118,14 @@ class Sessions:
                     link.terminate()
                     raise
             except _ERRORS as error:
+                self._failed[host] = time.monotonic()
                 if failure is None or not isinstance(error, _Standby):
                     failure = error  # of the primary, where there is one
                 continue
+            except BaseException:  # given up by who waits: the next one begins with another host
+                self._failed[host] = time.monotonic()
+                raise
+            self._failed.pop(host, None)
             if writes or dsn.target != "read-write":
                 if spare is not None:
                     spare.terminate()
@@ -139,6 +147,8 @@ class Sessions:
         elif self._best in hosts:  # the one that was a primary last is one most likely
             hosts.remove(self._best)
             hosts.insert(0, self._best)
+        # Those that failed come last: who waits for a session may not wait for a second host.
+        hosts.sort(key=lambda host: self._failed.get(host, 0.0))
         return hosts
 
     async def _open(
