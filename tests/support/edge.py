@@ -12,7 +12,6 @@ import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 from mailproxy.v1 import message_pb2, report_pb2
 from mailproxy_server.mail.errors import CallerError
-from mailproxy_server.rpc.budget import Budget
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.edge import Edge
 from mailproxy_server.rpc.faults import Faults
@@ -95,8 +94,10 @@ async def serving(
     *,
     max_request_bytes: int = 64 * 1024,
     inflight: int = 1 << 20,
+    body_seconds: float = 60,
     max_streams: int = 5000,
     ping_interval: float = 10.0,
+    connection_streams: int = 1000,
     tracer: Tracer | None = None,
     tls: TlsFiles | None = None,
 ) -> AsyncIterator[Served]:
@@ -105,16 +106,19 @@ async def serving(
     edge = Edge(
         authenticate,
         Faults(lambda bug, error: bugs.append((bug, error))),
-        Budget(inflight),
+        inflight,
         max_request_bytes=max_request_bytes,
         max_streams=max_streams,
+        body_seconds=body_seconds,
         tracer=tracer,
     )
     registry, reports = Registry(edge), Reports()
     messages = message_pb2.DESCRIPTOR.services_by_name["MessageService"]
     registry.add(messages, Messages(submit), strict={"SubmitMessage"})
     registry.add(report_pb2.DESCRIPTOR.services_by_name["ReportService"], reports)
-    server = GrpcServer(registry, ping_interval=ping_interval)
+    server = GrpcServer(
+        registry, ping_interval=ping_interval, connection_streams=connection_streams
+    )
     port = server.bind("127.0.0.1:0", tls)
     await server.start()
     try:

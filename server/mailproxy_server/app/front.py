@@ -26,7 +26,6 @@ from mailproxy_server.queue.hot import connection
 from mailproxy_server.queue.intake import Intake
 from mailproxy_server.reports.tail import Tail
 from mailproxy_server.rpc.accounts import AccountsServicer, HasQueued, Health, Verify
-from mailproxy_server.rpc.budget import Budget
 from mailproxy_server.rpc.depth import Depth
 from mailproxy_server.rpc.edge import Edge
 from mailproxy_server.rpc.faring import health_of
@@ -90,7 +89,11 @@ async def run(settings: Settings, lifeline: Lifeline, database_url: str) -> None
             asyncio.create_task(ear.run(), name="ear"),
             asyncio.create_task(days.keep(common.pool), name="days"),
         ]
-        server = GrpcServer(parts.registry, reflection=settings.reflection)
+        server = GrpcServer(
+            parts.registry,
+            reflection=settings.reflection,
+            connection_streams=settings.connection_streams,
+        )
         server.bind(str(settings.grpc_listen), _tls(settings))
         await server.start()
         async with _watched(settings, lifeline, parts, common.pool, server.health.set_serving):
@@ -234,9 +237,10 @@ def _edge(settings: Settings, tenants: Tenants, tracer: CallTracer) -> Edge:
     return Edge(
         tenants.authenticate,
         Faults(_bug),
-        Budget(settings.inflight_bytes),
+        settings.inflight_bytes,
         max_request_bytes=settings.max_message_bytes,
         max_streams=settings.max_streams,
+        body_seconds=settings.body_seconds,
         tracer=tracer,
     )
 

@@ -12,7 +12,9 @@ How a service is written for this edge (the interface of the room):
   `to_status(faults.translate(error))`.
 - A stream that the client or a drain ends is cancelled at its `await` or closed at its `yield`:
   clean up in `finally` and nowhere else. It need not look for a drain by itself.
-- `Edge(authenticate, Faults(on_bug), Budget(bytes), ...)` holds the chain's parts, and
+- A request is read once its caller is known and there is room for it (`bodies`), which it keeps
+  until it is answered. A stream that needs its request no more calls `call.release()`.
+- `Edge(authenticate, Faults(on_bug), inflight_bytes, ...)` holds the chain's parts, and
   `Registry(edge)` the services; `registry.add(DESCRIPTOR, servicer,
   strict={"SubmitMessage"})` registers a service, `strict` naming the RPCs whose requests may
   hold no unknown field. A batch that wants one result each calls

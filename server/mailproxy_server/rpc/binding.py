@@ -1,5 +1,6 @@
 """Binds a servicer's methods to the chain that every call passes: a form for each kind of RPC."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from mailproxy_server.rpc.bodies import missing
+from mailproxy_server.rpc.budget import Held
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.edge import Context, Edge, check_size, parse
 from mailproxy_server.rpc.streams import Streams
@@ -39,19 +42,22 @@ class Bound:
 
 def unary(bound: Bound, servicer: Unary) -> Answer:
     """One request, one response."""
-    edge, calls, strict = bound.edge, bound.calls, bound.strict
+    edge, calls = bound.edge, bound.calls
     kind = GetMessageClass(bound.method.input_type)
 
-    async def answer(raw: bytes, context: Context, sizes: Sizes) -> bytes:
-        sizes.received = len(raw)
+    async def answer(_: object, context: Context, sizes: Sizes) -> bytes:
         try:
             with calls.open():
-                call = await edge.admit(raw, context)
-                with edge.budget.hold(call.size):
-                    response = await servicer(parse(kind, raw, strict), call)
+                call = await edge.admit(context)
+                with await edge.bodies.room(call.tenant_id) as held:
+                    response = await servicer(
+                        await _request(bound, kind, context, call, held, sizes), call
+                    )
                     octets = response.SerializeToString()
                     sizes.sent = len(octets)
                     return octets
+        except grpc.aio.BaseError:  # the call was ended while its request came
+            raise
         except Exception as error:
             await edge.refuse(context, error)
 
@@ -60,23 +66,24 @@ def unary(bound: Bound, servicer: Unary) -> Answer:
 
 def streaming(bound: Bound, servicer: Streaming) -> Answer:
     """One request, a stream of responses."""
-    edge, strict = bound.edge, bound.strict
+    edge = bound.edge
     kind = GetMessageClass(bound.method.input_type)
 
-    async def answer(raw: bytes, context: Context, sizes: Sizes) -> None:
-        sizes.received = len(raw)
+    async def answer(_: object, context: Context, sizes: Sizes) -> None:
         try:
-            with bound.calls.open():
-                call = await edge.admit(raw, context)
-            # grpc keeps the request's bytes for as long as the stream, so they stay counted.
-            with bound.streams.open(), edge.budget.hold(call.size):
-                async with contextlib.aclosing(
-                    servicer(parse(kind, raw, strict), call)
-                ) as responses:
-                    async for response in responses:
-                        octets = response.SerializeToString()
-                        sizes.sent += len(octets)
-                        await context.write(octets)
+            with contextlib.ExitStack() as room:
+                with bound.calls.open():
+                    call = await edge.admit(context)
+                    held = room.enter_context(await edge.bodies.room(call.tenant_id))
+                    request = await _request(bound, kind, context, call, held, sizes)
+                with bound.streams.open():
+                    responses = servicer(request, call)
+                    del request
+                    async with contextlib.aclosing(responses):
+                        async for response in responses:
+                            octets = response.SerializeToString()
+                            sizes.sent += len(octets)
+                            await context.write(octets)
         except grpc.aio.BaseError:  # the client went away while we wrote
             raise
         except Exception as error:
@@ -90,27 +97,46 @@ def gathering(bound: Bound, servicer: Gathering) -> Answer:
     edge, strict = bound.edge, bound.strict
     kind = GetMessageClass(bound.method.input_type)
 
-    async def parsed(requests: AsyncIterator[bytes], sizes: Sizes) -> AsyncGenerator[Message, None]:
-        async for raw in requests:
+    async def parsed(context: Context, sizes: Sizes) -> AsyncGenerator[Message, None]:
+        # Not grpc's iterator of requests: that keeps the last one until the garbage collector runs.
+        while (raw := await context.read()) is not grpc.aio.EOF:
             sizes.received += len(raw)
             check_size(len(raw), PART_BYTES)
-            yield parse(kind, raw, strict)
+            request = parse(kind, raw, strict)
+            del raw
+            yield request
 
-    async def answer(requests: AsyncIterator[bytes], context: Context, sizes: Sizes) -> bytes:
+    async def answer(_: object, context: Context, sizes: Sizes) -> bytes:
         try:
-            with bound.calls.open():
-                call = await edge.admit(b"", context)
-            with bound.streams.open(), edge.budget.hold(PART_BYTES):
-                async with contextlib.aclosing(parsed(requests, sizes)) as given:
-                    octets = (await servicer(given, call)).SerializeToString()
-                    sizes.sent = len(octets)
-                    return octets
+            with contextlib.ExitStack() as room:
+                with bound.calls.open():
+                    call = await edge.admit(context)
+                    room.enter_context(await edge.parts.hold(call.tenant_id, PART_BYTES))
+                with bound.streams.open():
+                    async with contextlib.aclosing(parsed(context, sizes)) as given:
+                        octets = (await servicer(given, call)).SerializeToString()
+                        sizes.sent = len(octets)
+                        return octets
         except grpc.aio.BaseError:  # the client went away
             raise
         except Exception as error:
             await edge.refuse(context, error)
 
     return _told(bound, answer)
+
+
+async def _request(
+    bound: Bound, kind: type[Message], context: Context, call: Call, held: Held, sizes: Sizes
+) -> Message:
+    """Read and parse the one request of a call, for which `held` has room."""
+    raw = await bound.edge.bodies.read(context, call.tenant_id, held)
+    if raw is None:
+        await asyncio.sleep(0)  # if its caller has just left, the cancellation comes first
+        raise missing()
+    sizes.received = call.size = len(raw)
+    call.release = held.release
+    check_size(len(raw), bound.edge.max_request_bytes)
+    return parse(kind, raw, bound.strict)
 
 
 def _told(bound: Bound, answer: Sized) -> Answer:

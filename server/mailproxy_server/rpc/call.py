@@ -8,10 +8,11 @@ class Call:
     """One call, authenticated.
 
     `tenant_id` is whose it is; `traceparent` the call's W3C trace context or "" when it sent
-    none; `size` the request's bytes on the wire, uncompressed.
+    none; `size` the request's bytes on the wire, uncompressed. `release` returns their room: a
+    stream that needs its request no more calls it; without that they count until it ends.
     """
 
-    __slots__ = ("_time_remaining", "size", "tenant_id", "traceparent")
+    __slots__ = ("_time_remaining", "release", "size", "tenant_id", "traceparent")
 
     def __init__(
         self,
@@ -23,8 +24,13 @@ class Call:
         self.tenant_id = tenant_id
         self.traceparent = traceparent
         self.size = size
+        self.release: Callable[[], None] = _nothing
         self._time_remaining = time_remaining
 
     def time_remaining(self) -> float | None:
         """Give the seconds until the caller's deadline, 0 when it passed, None without one."""
         return self._time_remaining()
+
+
+def _nothing() -> None:
+    """Do nothing: nothing is held."""

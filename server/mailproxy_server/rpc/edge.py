@@ -4,6 +4,7 @@ Built once for a server; `registry` binds it to each RPC. Not grpc's interceptor
 more for each call than all that is done here.
 """
 
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from mailproxy_server.mail.errors import CallerError
+from mailproxy_server.rpc.bodies import Bodies
 from mailproxy_server.rpc.budget import Budget
 from mailproxy_server.rpc.call import Call
 from mailproxy_server.rpc.faults import Faults
@@ -31,19 +33,33 @@ class Edge:
 
     `authenticate` gives the tenant of a token or raises CallerError; `max_request_bytes` is
     the limit that is answered with its name (the transport's is above it); `max_streams`
-    bounds the open streams of each service.
+    bounds the open streams of each service; `inflight_bytes` those of requests that are held at
+    once, a quarter of them those of uploads; a request must come within `body_seconds`.
     """
 
     authenticate: Callable[[str], Awaitable[UUID]]
     faults: Faults
-    budget: Budget
+    inflight_bytes: int
     max_request_bytes: int = 32 * 1024 * 1024
     max_streams: int = 10_000
+    body_seconds: float = 60.0
     tracer: Tracer | None = None
     draining: bool = field(default=False, init=False)
+    budget: Budget = field(init=False)
+    parts: Budget = field(init=False)
+    bodies: Bodies = field(init=False)
+    foreign: Bodies = field(init=False)
 
-    async def admit(self, raw: bytes, context: Context) -> Call:
-        """Let a call in: who calls, is there time, is it small enough. Raises CallerError."""
+    def __post_init__(self) -> None:
+        """Share the bytes out: each kind of call has its own, so that none stops another."""
+        largest, seconds = self.max_request_bytes, self.body_seconds
+        self.parts = Budget(self.inflight_bytes // 4)
+        self.budget = Budget(self.inflight_bytes - self.parts.limit)
+        self.bodies = Bodies(self.budget, largest, seconds, self.refuse)
+        self.foreign = Bodies(Budget(2 * largest), largest, seconds, self.refuse)
+
+    async def admit(self, context: Context) -> Call:
+        """Let a call in: who calls, and is there time. Raises CallerError."""
         token = traceparent = ""
         for key, value in context.invocation_metadata() or ():
             if key == "authorization":
@@ -55,14 +71,15 @@ class Edge:
         tenant_id = await self.authenticate(token)
         if self.draining:
             raise draining()
-        call = Call(tenant_id, traceparent, len(raw), context.time_remaining)
+        call = Call(tenant_id, traceparent, 0, context.time_remaining)
         check_deadline(call)
-        check_size(len(raw), self.max_request_bytes)
         return call
 
     async def refuse(self, context: Context, error: BaseException) -> NoReturn:
         """End the call with the status of `error`. Never returns."""
         known = self.faults.translate(error)
+        # The status keeps the error, and its frames would keep the request.
+        traceback.clear_frames(error.__traceback__)
         status = to_status(known)
         await context.abort(code_of(known), status.message, trailers(known, status))
         raise AssertionError("abort raises")

@@ -6,7 +6,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from mailproxy_server.rpc.edge import Context
-from mailproxy_server.rpc.registry import Registry
+from mailproxy_server.rpc.registry import Registry, RpcHandler
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -31,14 +31,24 @@ class Health:
         self._services = frozenset(["", *registry.services])
         streams = registry.streams(SERVICE)
 
-        async def watch(request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        kind, write = health_pb2.HealthCheckRequest, _Response.SerializeToString
+
+        async def check(_: object, context: Context) -> _Response:
+            request = await registry.foreign_request(context, kind)
+            return await self._check(request, context)
+
+        async def watch(_: object, context: Context) -> None:
+            request = await registry.foreign_request(context, kind)
             await registry.foreign_stream(streams, self._watch(request, context), context)
 
-        parse = health_pb2.HealthCheckRequest.FromString
-        write = _Response.SerializeToString
-        check = grpc.unary_unary_rpc_method_handler(self._check, parse, write)
-        registry.add_foreign(f"/{SERVICE}/Check", check)
-        watching = grpc.unary_stream_rpc_method_handler(watch, parse, write)
+        # To grpc both take a stream of requests: see `bodies`.
+        checking: RpcHandler = grpc.stream_unary_rpc_method_handler(
+            check, response_serializer=write
+        )
+        registry.add_foreign(f"/{SERVICE}/Check", checking)
+        watching: RpcHandler = grpc.stream_stream_rpc_method_handler(
+            watch, response_serializer=write
+        )
         registry.add_foreign(f"/{SERVICE}/Watch", watching)
 
     def set_serving(self, serving: bool) -> None:

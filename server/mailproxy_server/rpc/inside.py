@@ -47,7 +47,7 @@ class Inside:
             if found is None:
                 raise CallerError("UNKNOWN_ACTION", f"there is no call {path[:100]}")
             kind, servicer = found
-            with edge.budget.hold(len(body)):
+            with await edge.budget.hold(tenant_id, len(body)):
                 call = Call(tenant_id, "", len(body), lambda: None)
                 response = await servicer(_parsed(kind, body), call)
             return 200, _in_json(response)

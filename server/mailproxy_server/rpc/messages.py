@@ -101,6 +101,7 @@ class Messages:
                     link, call.tenant_id, request.message_id, request.request_id
                 )
         del request  # a stream may live long, and what was submitted may be large
+        call.release()
         async for reports in watching.watch(self.pool, self.tail, call.tenant_id, message_id):
             yield message_pb2.WatchMessageResponse(reports=reports)
 

@@ -4,7 +4,7 @@ The package has v1alpha alone. v1 differs in the package's name only, so the sam
 answers under both, and v1's descriptor is made from v1alpha's.
 """
 
-from collections.abc import AsyncIterator
+import contextlib
 from typing import Any
 
 import grpc
@@ -26,12 +26,14 @@ def add_reflection(registry: Registry) -> None:
     for name in names:
         streams = registry.streams(name)
 
-        async def inform(
-            requests: AsyncIterator[Any], context: Context, streams: Any = streams
-        ) -> None:
+        async def inform(_: object, context: Context, streams: Any = streams) -> None:
             async def answer() -> None:
-                async for response in servicer.ServerReflectionInfo(requests, context):
-                    await context.write(response)
+                requests = registry.foreign_requests(
+                    context, reflection_pb2.ServerReflectionRequest
+                )
+                async with contextlib.aclosing(requests):
+                    async for response in servicer.ServerReflectionInfo(requests, context):
+                        await context.write(response)
 
             await registry.foreign_stream(streams, answer(), context)
 
@@ -39,7 +41,6 @@ def add_reflection(registry: Registry) -> None:
             f"/{name}/ServerReflectionInfo",
             grpc.stream_stream_rpc_method_handler(
                 inform,
-                request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
                 response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
             ),
         )

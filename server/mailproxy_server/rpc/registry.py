@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -15,7 +15,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mailproxy_server.mail.errors import MailProxyError
 from mailproxy_server.rpc.binding import Bound, Unary, gathering, streaming, unary
-from mailproxy_server.rpc.edge import Context, Edge
+from mailproxy_server.rpc.bodies import missing
+from mailproxy_server.rpc.edge import Context, Edge, check_size, parse
 from mailproxy_server.rpc.streams import Streams
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ else:
     RpcHandler = grpc.RpcMethodHandler  # not subscriptable at run time
 
 _LOOK_SECONDS = 0.02
+
+_FOREIGN_BYTES = 64 * 1024
+"""The largest request of health and reflection: it names a service or a symbol."""
 
 
 class Registry(grpc.GenericRpcHandler):
@@ -41,6 +45,11 @@ class Registry(grpc.GenericRpcHandler):
         """Full names of the services that were added."""
         return tuple(self._streams)
 
+    @property
+    def calls(self) -> int:
+        """How many calls are under way that are no streams."""
+        return len(self._calls)
+
     def open_streams(self) -> Iterator[tuple[str, int]]:
         """Give each service and how many streams of it are open."""
         return ((name, len(streams)) for name, streams in self._streams.items())
@@ -50,7 +59,8 @@ class Registry(grpc.GenericRpcHandler):
     ) -> None:
         """Register `servicer`, which has a method for each RPC of `service`.
 
-        Requests of the RPCs in `strict` may hold no field that this server does not know.
+        Requests of the RPCs in `strict` may hold no field that this server does not know. To grpc
+        they all take a stream of requests: see `bodies`.
         """
         streams = self.streams(service.full_name)
         for method in service.methods:
@@ -60,9 +70,9 @@ class Registry(grpc.GenericRpcHandler):
             if method.client_streaming:
                 one = grpc.stream_unary_rpc_method_handler(gathering(bound, answer))
             elif method.server_streaming:
-                one = grpc.unary_stream_rpc_method_handler(streaming(bound, answer))
+                one = grpc.stream_stream_rpc_method_handler(streaming(bound, answer))
             else:
-                one = grpc.unary_unary_rpc_method_handler(unary(bound, answer))
+                one = grpc.stream_unary_rpc_method_handler(unary(bound, answer))
                 kind = GetMessageClass(method.input_type)
                 self._unary[f"{service.name}/{method.name}"] = (kind, answer)
             self._handlers[f"/{service.full_name}/{method.name}"] = one
@@ -74,6 +84,33 @@ class Registry(grpc.GenericRpcHandler):
     def unary(self, path: str) -> tuple[type[Message], Unary] | None:
         """Give a unary method by "MessageService/GetMessage": its request's class, its servicer."""
         return self._unary.get(path)
+
+    async def foreign_requests(
+        self, context: Context, kind: type[Message]
+    ) -> AsyncGenerator[Any, None]:
+        """Read the requests of a call of `add_foreign`, which anybody may send.
+
+        They have room of their own, in which callers are told apart by their address.
+        """
+        bodies, caller = self.edge.foreign, context.peer().rpartition(":")[0]
+        while True:
+            with await bodies.room(caller) as held:
+                raw = await bodies.read(context, caller, held)
+                if raw is None:
+                    return
+                check_size(len(raw), _FOREIGN_BYTES)
+                request = parse(kind, raw, strict=False)
+            yield request
+
+    async def foreign_request(self, context: Context, kind: type[Message]) -> Any:
+        """Read the one request of a call of `add_foreign`; ends the call without one."""
+        async with contextlib.aclosing(self.foreign_requests(context, kind)) as requests:
+            try:
+                async for request in requests:
+                    return request
+                raise missing()
+            except MailProxyError as error:
+                await self.edge.refuse(context, error)
 
     async def foreign_stream(
         self, streams: Streams, answering: Coroutine[Any, Any, None], context: Context

@@ -49,6 +49,8 @@ class Reports:
         wanted = selecting.wanted(choice, frozenset(request.events), since)
         async with borrowed(self.pool) as link:
             start = await _start(link, call.tenant_id, request)
+        del request
+        call.release()
         following = follow(self.tail, call.tenant_id, start, wanted, BEAT_SECONDS)
         async with aclosing(following) as batches:
             async for batch in batches:

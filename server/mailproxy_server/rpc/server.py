@@ -40,7 +40,12 @@ class GrpcServer:
     """
 
     def __init__(
-        self, registry: Registry, *, reflection: bool = True, ping_interval: float = PING_INTERVAL
+        self,
+        registry: Registry,
+        *,
+        reflection: bool = True,
+        ping_interval: float = PING_INTERVAL,
+        connection_streams: int = 1000,
     ):
         self.health = Health()
         self._registry = registry
@@ -49,7 +54,10 @@ class GrpcServer:
             add_reflection(registry)
         self._server = grpc.aio.server(
             handlers=(registry,),
-            options=_options(registry.edge.max_request_bytes, round(ping_interval * 1000)),
+            options=(
+                *_options(registry.edge.max_request_bytes, round(ping_interval * 1000)),
+                ("grpc.max_concurrent_streams", connection_streams),
+            ),
         )
         self._drained = False
 

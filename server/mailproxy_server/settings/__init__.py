@@ -82,8 +82,16 @@ class Settings(ContentSettings, WatchingSettings):
     max_message_bytes: int = Field(default=32 * _MIB, ge=64 * 1024, le=512 * _MIB)
     """Bytes of the largest request that is taken in."""
 
-    inflight_bytes: int = Field(default=256 * _MIB, ge=_MIB, le=64 * 1024 * _MIB)
-    """Bytes of requests that one front holds at once; past it RESOURCE_EXHAUSTED."""
+    inflight_bytes: int = Field(default=128 * _MIB, ge=_MIB, le=64 * 1024 * _MIB)
+    """Bytes of requests that one front holds at once, a quarter of them those of uploads. Room for
+    the largest (max_message_bytes) is taken before one is read; who finds none within 5 s gets
+    RESOURCE_EXHAUSTED. In work they take about four times as much memory."""
+
+    body_seconds: float = Field(default=60, ge=1, le=3600)
+    """Seconds within which a request must have come whole, once it is being read."""
+
+    connection_streams: int = Field(default=1000, ge=10, le=100_000)
+    """Calls and streams that one connection may have open at once; gRPC clients hold back more."""
 
     queue_depth: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
     """Recipients of one tenant that may wait; past it RESOURCE_EXHAUSTED."""
