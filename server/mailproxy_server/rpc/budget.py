@@ -12,6 +12,9 @@ PATIENCE = 5.0
 RETRY_AFTER = 0.5
 """Seconds after which it may."""
 
+_LOOKS = 20
+"""Looks at who waits, in the time that one may wait."""
+
 MOST_WAITING = 1000
 """Calls that may wait for room, shared by their callers. The transport reads ahead of each."""
 
@@ -23,12 +26,13 @@ class Budget:
     hold up another with one; a caller's own calls come in their order.
     """
 
-    __slots__ = ("_queues", "limit", "patience", "used")
+    __slots__ = ("_look", "_queues", "limit", "patience", "used")
 
     def __init__(self, limit: int, patience: float = PATIENCE):
         self.limit = limit
         self.used = 0
         self.patience = patience
+        self._look: asyncio.TimerHandle | None = None
         self._queues: dict[Hashable, dict[_Waiter, None]] = {}
 
     async def hold(self, caller: Hashable, size: int) -> "Held":
@@ -42,15 +46,19 @@ class Budget:
         queue = self._queues.setdefault(caller, {})
         if len(queue) * len(self._queues) >= MOST_WAITING:
             raise self._full()
-        waiter = _Waiter(size)
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(size, loop)
         queue[waiter] = None
+        if self._look is None:
+            self._look = loop.call_later(self.patience / _LOOKS, self._look_at_all)
         try:
-            async with asyncio.timeout(self.patience):
-                return await waiter.granted
-        except BaseException as error:
-            self._leave(caller, waiter)
-            if isinstance(error, TimeoutError):
-                raise self._full() from None
+            return await waiter.granted
+        except asyncio.CancelledError:
+            if waiter.granted.cancelled():
+                self._drop(caller, waiter)
+                self._grant()  # it may have been the one for whom all others waited
+            elif waiter.granted.exception() is None:  # granted in the same moment
+                waiter.granted.result().release()
             raise
 
     @property
@@ -81,16 +89,27 @@ class Budget:
             if not gone:
                 waiter.granted.set_result(Held(self, waiter.size))
 
-    def _leave(self, caller: Hashable, waiter: "_Waiter") -> None:
+    def _drop(self, caller: Hashable, waiter: "_Waiter") -> None:
         """Take out one that waits no more."""
-        if not waiter.granted.cancelled():  # granted in the same moment
-            waiter.granted.result().release()
-            return
         queue = self._queues.get(caller, {})
         queue.pop(waiter, None)
         if not queue:
             self._queues.pop(caller, None)
-        self._grant()  # it may have been the one for whom all others waited
+
+    def _look_at_all(self) -> None:
+        """Send away who has waited for too long. One timer for all costs those least that wait
+        for a moment only, which many do when many are small."""
+        self._look = None
+        loop = asyncio.get_running_loop()
+        late = loop.time() - self.patience
+        for caller, queue in list(self._queues.items()):
+            for waiter in [waiter for waiter in queue if waiter.since <= late]:
+                self._drop(caller, waiter)
+                if not waiter.granted.done():
+                    waiter.granted.set_exception(self._full())
+        self._grant()
+        if self._queues:
+            self._look = loop.call_later(self.patience / _LOOKS, self._look_at_all)
 
     def _full(self) -> Unavailable:
         return Unavailable(
@@ -104,11 +123,12 @@ class Budget:
 class _Waiter:
     """A call that waits for room."""
 
-    __slots__ = ("granted", "size")
+    __slots__ = ("granted", "since", "size")
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop):
         self.size = size
-        self.granted: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
+        self.since = loop.time()
+        self.granted: asyncio.Future[Held] = loop.create_future()
 
 
 class Held:
