@@ -18,16 +18,8 @@ from mailproxy_server.queue.settle import Settlement
 
 from tests.support.eventually import eventually
 from tests.support.queue import Queue
+from tests.support.refusing_log import refusing_log
 
-REFUSING = """
-CREATE FUNCTION mailproxy.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF {when} THEN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER refuse BEFORE INSERT ON mailproxy.report_log
-FOR EACH ROW EXECUTE FUNCTION mailproxy.refuse()
-"""
 TEXT = "ok \N{SNOWMAN} queued"
 REPLY = Reply(250, "2.0.0", TEXT)
 
@@ -65,14 +57,6 @@ async def settling(
         await settler.flush()
 
 
-async def refuse(queue: Queue, state: str, when: str = "true") -> None:
-    await queue.pool.execute(REFUSING.format(state=state, when=when))
-
-
-async def allow(queue: Queue) -> None:
-    await queue.pool.execute("DROP FUNCTION mailproxy.refuse CASCADE")
-
-
 def sent(row: Claimed) -> Settlement:
     answer = Exchange(Stage.DOT, ".", REPLY, 3)
     return Settlement(row, Outcome.sent(REPLY), transcript=Transcript("relay.test", (answer,)))
@@ -95,13 +79,12 @@ async def test_what_the_database_refuses_for_its_own_sake_is_kept_and_written_la
 ) -> None:
     await mail_queue.submit_many(3)
     rows = await mail_queue.claim()
-    await refuse(mail_queue, state)
     async with settling(mail_queue) as (settler, told, _):
-        settler.add([sent(row) for row in rows])
-        await eventually(lambda: len(told.blocked) > 1, "it was refused, and again")
-        assert (settler.blocked, settler.backlog().unwritten) == (True, 3)
-        assert told.settled == []
-        await allow(mail_queue)
+        async with refusing_log(mail_queue.url, state):
+            settler.add([sent(row) for row in rows])
+            await eventually(lambda: len(told.blocked) > 1, "it was refused, and again")
+            assert (settler.blocked, settler.backlog().unwritten) == (True, 3)
+            assert told.settled == []
         await settler.flush()
     assert settler.backlog().unwritten == 0
     assert told.blocked[-1][1] is None
@@ -128,11 +111,12 @@ async def test_control_a_settler_that_forgets_leaves_rows_claimed_for_ever(
 ) -> None:
     await mail_queue.submit_many(1)
     rows = await mail_queue.claim()
-    await refuse(mail_queue, "53100")
-    async with settling(mail_queue, Forgetful) as (settler, told, _):
+    async with (
+        refusing_log(mail_queue.url, "53100"),
+        settling(mail_queue, Forgetful) as (settler, told, _),
+    ):
         settler.add([sent(row) for row in rows])
         await settler.flush()
-    await allow(mail_queue)
     held = "SELECT count(*) FROM mailproxy.deliveries WHERE worker_id = $1"
     assert await mail_queue.pool.fetchval(held, mail_queue.worker_id) == 1
     assert told.settled == []
@@ -150,13 +134,14 @@ async def test_an_error_of_the_data_costs_what_was_said_and_never_the_outcome(
 ) -> None:
     await mail_queue.submit_many(2)
     rows = await mail_queue.claim()
-    await refuse(mail_queue, "22P05", when)
-    async with settling(mail_queue) as (settler, told, _):
+    async with (
+        refusing_log(mail_queue.url, "22P05", when),
+        settling(mail_queue) as (settler, told, _),
+    ):
         settler.add([sent(row) for row in rows])
     assert len(told.settled) == len(told.bugs) == 2
     query = "SELECT reply_text, transcript IS NOT NULL FROM mailproxy.report_log WHERE event = 2"
     assert {tuple(row) for row in await mail_queue.pool.fetch(query)} == {kept}
-    await allow(mail_queue)
 
 
 async def test_one_that_is_refused_in_every_form_ends_the_process_and_not_the_others(
@@ -164,12 +149,10 @@ async def test_one_that_is_refused_in_every_form_ends_the_process_and_not_the_ot
 ) -> None:
     await mail_queue.submit_many(3)
     rows = await mail_queue.claim()
-    await refuse(mail_queue, "23514", f"NEW.message_id = '{rows[-1].message_id}'")
     await mail_queue.pool.execute(
         "ALTER TABLE mailproxy.report_log ADD CONSTRAINT never CHECK "
         f"(message_id <> '{rows[-1].message_id}')"
     )
-    await allow(mail_queue)
     async with settling(mail_queue) as (settler, told, failed):
         settler.add([sent(row) for row in rows])
         with pytest.raises(Unsettleable, match=str(rows[-1].message_id)):

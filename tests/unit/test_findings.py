@@ -64,6 +64,16 @@ def test_dispatchers_that_are_silent_are_told_beside_those_that_live() -> None:
     assert [f.fault for f in findings.lanes([live])] == [""]
 
 
+def test_what_a_dispatcher_knows_and_cannot_write_is_told() -> None:
+    moment = Dispatcher("a", 1, 3.0, 30.0, unwritten=5, unwritten_seconds=0.5)
+    assert [f.fault for f in findings.lanes([moment])] == [""]
+    stuck = moment._replace(unwritten=310, unwritten_seconds=25.0)
+    found, _ = findings.lanes([stuck])
+    assert found.fault == "unwritten_outcomes"
+    assert "310 outcomes" in found.words
+    assert "sent, not yet written" in found.words
+
+
 def test_leases() -> None:
     assert findings.leases([]).level is Level.OK
     stuck = findings.leases([Stuck("w", 3, 40.0), Stuck("v", 4, 300.0)])
