@@ -11,7 +11,7 @@ may be led to a promoted standby without being a new one; the trigger of the hea
 the timeline, has their next write begin the new log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,14 +20,9 @@ import asyncpg
 from mailproxy_server.queue.sessions import Session
 from mailproxy_server.queue.unavailable import NotOurs, sqlstate_of
 
-_SYSTEM = "(SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)"
-_TIMELINE = "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
-_READABLE: Mapping[str, str] = {"system_identifier": _SYSTEM, "timeline": _TIMELINE}
-"""What a managed service may forbid, or not have."""
-
 _NOW = """
 SELECT pg_catalog.current_setting('synchronous_standby_names'),
-       {system_identifier}, {timeline}, d.oid, i.tableoid,
+       mailproxy.system_identifier(), mailproxy.timeline(), d.oid, i.tableoid,
        i.system_identifier, i.timeline, i.database_oid, i.table_oid
 FROM pg_catalog.pg_database d LEFT JOIN mailproxy.database_identity i ON true
 WHERE d.datname = pg_catalog.current_database()
@@ -54,7 +49,11 @@ SET system_identifier = coalesce(excluded.system_identifier, i.system_identifier
     table_oid = excluded.table_oid, noted_at = excluded.noted_at
 """
 _READ_ONLY = "25006"
-_NO_TABLE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+_NO_NOTE = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
 _PATIENCE = 10.0  # seconds for each statement
 
 
@@ -106,7 +105,6 @@ class Check:
         self._changed = changed
         self._unreadable = unreadable
         self._lock = lock
-        self._without: frozenset[str] = frozenset()
 
     async def __call__(self, link: Session) -> None:
         """Compare, and note a change; raises NotOurs for a session that is not to be used."""
@@ -114,29 +112,26 @@ class Check:
         if found is None:
             return
         names, now, noted = found
+        self._tell_of_unreadable(now)
         if self._synchronous and not names:
             raise NotOurs(
                 "synchronous_standby_names is empty, so that a failover may lose mail, and "
                 "MAILPROXY_REQUIRE_SYNCHRONOUS is on: name the standbys, or switch it off"
             )
         what = differing(noted, now)
-        if what or any(a is None is not b for a, b in zip(noted, now, strict=True)):
+        newly_known = any(
+            old is None and new is not None for old, new in zip(noted, now, strict=True)
+        )
+        if what or newly_known:
             await self._note(link, what)
 
     async def _look(self, link: Session) -> tuple[str, Identity, Identity] | None:
         """Read the standbys' names, which database it is, and which is noted; None where the
         schema has no note yet."""
-        sql = _NOW.format(
-            **{name: "NULL" if name in self._without else sql for name, sql in _READABLE.items()}
-        )
         try:
-            row = await link.fetchrow(sql, timeout=_PATIENCE)
-        except _NO_TABLE:
+            row = await link.fetchrow(_NOW, timeout=_PATIENCE)
+        except _NO_NOTE:
             return None
-        except asyncpg.PostgresError:
-            if link.is_in_transaction() or not await self._learn(link):
-                raise
-            return await self._look(link)
         assert row is not None, "a session has a database"
         if row[4] is None:  # no row, so no tableoid
             now = Identity(row[1], row[2], row[3], await link.fetchval(_TABLE, timeout=_PATIENCE))
@@ -144,22 +139,11 @@ class Check:
             now = Identity(*row[1:5])
         return row[0], now, Identity(*row[5:9])
 
-    async def _learn(self, link: Session) -> bool:
-        """Find out what cannot be read here; False when it is nothing new."""
-        without = set(self._without)
-        for name, sql in _READABLE.items():
-            try:
-                await link.fetchval(f"SELECT {sql}", timeout=_PATIENCE)
-            except asyncpg.PostgresError as error:
-                if not sqlstate_of(error).startswith(("42", "0A")):  # not allowed, or not there
-                    raise
-                without.add(name)
-        if without == self._without:
-            return False
-        self._without = frozenset(without)
-        if self._unreadable is not None:
-            self._unreadable(self._without)
-        return True
+    def _tell_of_unreadable(self, now: Identity) -> None:
+        names = frozenset(name for name, value in now._asdict().items() if value is None)
+        if names and self._unreadable is not None:
+            self._unreadable(names)
+            self._unreadable = None
 
     async def _note(self, link: Session, what: tuple[str, ...]) -> None:
         try:
