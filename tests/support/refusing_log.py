@@ -1,4 +1,4 @@
-"""A report log that refuses what is appended, by SQLSTATE: as on a full disk, or a fenced server."""
+"""A report log that refuses what is appended, by SQLSTATE: as a full disk or a fenced server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
