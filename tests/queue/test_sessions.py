@@ -23,6 +23,7 @@ from mailproxy_server.queue.unavailable import CannotConnect
 from sqlalchemy import text
 
 from tests.support.between import between
+from tests.support.diagnosing import doctor
 from tests.support.eventually import eventually
 from tests.support.pooler import pooling
 from tests.support.postgres import Cluster, open_folder
@@ -272,6 +273,8 @@ async def test_a_standby_is_refused_and_a_read_only_primary_is_the_last_resort()
             await pair.caught_up()
             with pytest.raises(CannotConnect, match="the server is a standby"):
                 await Sessions(pair.standby.url_of("mail")).connect()
+            said = (await doctor(pair.standby.url_of("mail")).says())["database_not_ours"]
+            assert "a standby, which takes no mail: name the primary" in said["words"]
             for _ in range(2):
                 link = await Sessions(url).connect()
                 assert not await link.fetchval("SELECT pg_is_in_recovery()")
