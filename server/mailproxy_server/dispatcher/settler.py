@@ -9,6 +9,7 @@ refused even so ends the process with its reason, rather than be held by it for 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ import asyncpg
 from mailproxy_server.dispatcher.lease import Backlog
 from mailproxy_server.mail.errors import Unavailable
 from mailproxy_server.mail.transcript import Fault, FaultKind
+from mailproxy_server.queue import days
 from mailproxy_server.queue.hot import Pool
 from mailproxy_server.queue.hot import connection as borrowed
 from mailproxy_server.queue.settle import Settlement, settle
@@ -157,6 +159,9 @@ class Settler:
                     raise
                 self.blocked = True
                 self._told_blocked(self.backlog(), error)
+                if _is_missing_day(error):  # the database's clock was set far ahead
+                    with contextlib.suppress(Unavailable, asyncpg.PostgresError):
+                        await days.make(self._pool)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if self.blocked:
@@ -169,9 +174,12 @@ def _is_of_the_data(error: BaseException) -> bool:
     """Whether this data would be refused in any state of the database."""
     if isinstance(error, ValueError):  # the driver could not encode it
         return True
-    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
-        return False  # the day's partition of the log is missing: it will be made
-    return sqlstate_of(error).startswith(_DATA)
+    return sqlstate_of(error).startswith(_DATA) and not _is_missing_day(error)
+
+
+def _is_missing_day(error: BaseException) -> bool:
+    """Whether the log has no partition for today; that is told as a check without a name."""
+    return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None
 
 
 def _barer(one: Settlement) -> Iterator[Settlement]:

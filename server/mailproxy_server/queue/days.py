@@ -33,7 +33,7 @@ def day_of(partition: str) -> date:
 async def ensure(link: Connection, today: date, ahead: int = AHEAD) -> list[date]:
     """Make the partitions of yesterday to `ahead` days from today that are missing; give them.
 
-    Yesterday's is for a database whose clock is behind ours. Each in a transaction of its
+    Yesterday's is for a database whose clock is set back a little. Each in a transaction of its
     own under an advisory lock; attaching locks the log against other DDL only.
     """
     made = []
@@ -48,9 +48,10 @@ async def ensure(link: Connection, today: date, ahead: int = AHEAD) -> list[date
 
 
 async def make(pool: Pool) -> None:
-    """Make the days that are missing; raises `Unavailable`."""
+    """Make the days that are missing, by the database's clock; raises `Unavailable`."""
     async with borrowed(pool) as link:
-        await ensure(link, datetime.now(UTC).date())
+        now: datetime = await link.fetchval("SELECT clock_timestamp()")
+        await ensure(link, now.date())
 
 
 async def keep(pool: Pool) -> None:
