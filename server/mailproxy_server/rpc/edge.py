@@ -4,7 +4,6 @@ Built once for a server; `registry` binds it to each RPC. Not grpc's interceptor
 more for each call than all that is done here.
 """
 
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -78,11 +77,21 @@ class Edge:
     async def refuse(self, context: Context, error: BaseException) -> NoReturn:
         """End the call with the status of `error`. Never returns."""
         known = self.faults.translate(error)
-        # The status keeps the error, and its frames would keep the request.
-        traceback.clear_frames(error.__traceback__)
+        _forget_frames(error)
         status = to_status(known)
         await context.abort(code_of(known), status.message, trailers(known, status))
         raise AssertionError("abort raises")
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let the frames go that an error came through, which hold the request.
+
+    grpc keeps what it aborts with, and with it the error, until the garbage collector runs.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__context__
 
 
 def bearer(value: str | bytes) -> str:
