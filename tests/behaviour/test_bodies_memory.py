@@ -141,6 +141,7 @@ async def crowded(
         yield run, Crowd(run)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_large_requests_uploads_and_streams_at_once_stay_below_the_pods_memory(
     data_dir: Path, database_url: str

@@ -78,6 +78,7 @@ def exceeded(instants: list[float]) -> list[str]:
     return [f"{most} in {s} s, {many} allowed" for most, many, s in found if most > many]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_mail_goes_on_and_no_window_is_exceeded_whatever_the_clock_is_set_to(
     data_dir: Path,

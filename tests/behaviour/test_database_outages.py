@@ -21,7 +21,7 @@ from tests.support.replicas import client_of, replica
 from tests.support.serving import ROOT
 from tests.support.sinkhole import Sinkhole
 
-pytestmark = pytest.mark.needs_debian("postgresql-15")
+pytestmark = [pytest.mark.needs_debian("postgresql-15"), pytest.mark.long]
 LATE = ("-P", str(ROOT / "tests/support/serve_hasty.py"))
 LEASE = 3
 OUTAGE = 8

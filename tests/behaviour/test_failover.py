@@ -28,7 +28,11 @@ from tests.support.queue import opened
 from tests.support.replicas import client_of, replica
 from tests.support.sinkhole import Sinkhole
 
-pytestmark = [pytest.mark.needs_debian("postgresql-15"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.needs_debian("postgresql-15"),
+    pytest.mark.timeout(300),
+    pytest.mark.long,
+]
 KEPT, LOST, LATER = 40, 60, 70
 NOTICED = (
     "DROP TRIGGER begin_log ON mailproxy.report_heads",
