@@ -14,7 +14,9 @@ import pytest
 import trustme
 from google.protobuf.duration_pb2 import Duration
 from mailproxy.v1 import account_pb2, delivery_pb2, queue_pb2
+from mailproxy_server.queue import role_settings
 from mailproxy_server.queue.migrations import newest, upgrade
+from mailproxy_server.queue.sessions import Sessions
 
 from tests.support.certificates import certificates
 from tests.support.debian import require
@@ -166,12 +168,17 @@ async def test_a_full_disk_of_the_database(postgres: Cluster, database_url: str)
 
 
 @pytest.mark.needs_debian("pgbouncer")
-async def test_notifications_that_get_lost(database_url: str) -> None:
+async def test_a_pooler_that_no_setting_tells_of(database_url: str) -> None:
     async with pooling(database_url) as through:
-        said = (await doctor(through).says())["lost_notifications"]
-        assert "MAILPROXY_DATABASE_DIRECT_URL" in said["remedy"]
+        said = (await doctor(through).says())["database_not_ours"]
+        assert "a pooler is in between" in said["words"]
+        assert "MAILPROXY_DATABASE_DIRECT_URL" in said["words"]
+    direct = await Sessions(database_url).connect()
+    await role_settings.give(direct, 10)
+    await direct.close()
+    async with pooling(database_url) as through:
         mended = await doctor(through, database_direct_url=database_url).says()
-        assert "lost_notifications" not in mended
+        assert mended.keys() == {"dead_dispatcher"}
 
 
 async def test_an_expired_certificate_of_ours(database_url: str, tmp_path: Path) -> None:

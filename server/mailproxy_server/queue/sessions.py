@@ -45,6 +45,11 @@ SELECT pg_catalog.pg_is_in_recovery() AS standby,
        pg_catalog.current_setting('search_path') AS search_path,
        pg_catalog.current_setting('synchronous_commit') AS synchronous_commit
 """
+_POOLER = (
+    "a pooler is in between, which drops settings and notifications: set "
+    "MAILPROXY_DATABASE_DIRECT_URL to the way around it"
+)
+_POOLED_REMEDY = "run `mailproxy migrate` with this role, then RECONNECT in PgBouncer's console"
 _ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -172,6 +177,10 @@ class Sessions:
                 statement_cache_size=0 if self.pooled else 100,
                 **more,
             )
+        except asyncpg.ProtocolViolationError as error:
+            if not self.pooled and "startup parameter" in str(error):  # PgBouncer takes none
+                raise NotOurs(_POOLER) from error
+            raise
         except TimeoutError:
             where = host[0] or "the database's host"
             raise TimeoutError(f"{where} did not answer within {dsn.connect_seconds:g} s") from None
@@ -184,14 +193,12 @@ class Sessions:
         assert row is not None, "a SELECT without FROM gives a row"
         if row["standby"]:
             raise _Standby("the server is a standby, which takes no mail: name the primary")
-        if ours and self.pooled:
-            for setting in ("search_path", "synchronous_commit"):
-                if row[setting] != GUARANTEES[setting]:
-                    raise NotOurs(
-                        f"{setting} is {row[setting]!r} behind PgBouncer, not "
-                        f"{GUARANTEES[setting]!r}: run `mailproxy migrate` with this role, then "
-                        "RECONNECT in PgBouncer's console"
-                    )
+        for setting in ("search_path", "synchronous_commit") if ours else ():
+            if row[setting] != GUARANTEES[setting]:
+                remedy = _POOLED_REMEDY if self.pooled else _POOLER
+                raise NotOurs(
+                    f"{setting} is {row[setting]!r}, not {GUARANTEES[setting]!r}: {remedy}"
+                )
         if self._check is not None and ours:
             await self._check(link)
         return bool(row["read_only"] == "off")
