@@ -57,8 +57,8 @@ bench-latency: .venv/dev.stamp ## Measure what a caller waits for with a slow re
 pictures: .venv/dev.stamp ## Take the documentation's pictures of the page anew (needs Debian's chromium)
 	PICTURES=docs .venv/bin/pytest -q tests/web/test_pictures.py
 
-chaos: .venv/dev.stamp ## Kill and cut things at random for MINUTES=10 (SEED=n repeats a run)
-	.venv/bin/python -m tests.behaviour.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+chaos: .venv/dev.stamp ## Faults at random for MINUTES=10 (SEED=n repeats a run; DATABASE=asynchronous or embedded)
+	.venv/bin/python -m tests.behaviour.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--$(DATABASE))
 
 lock: .venv/dev.stamp ## Write the lock files anew (UPGRADE=1: with the newest versions)
 	.venv/bin/python tools/lock.py $(if $(UPGRADE),--upgrade)

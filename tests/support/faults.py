@@ -1,14 +1,23 @@
 """What chaos does to a storm besides kill -9: to its relay, and by other signals."""
 
 import asyncio
+import contextlib
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
+import psutil
+
+from tests.support.eventually import eventually
 from tests.support.replicas import stopped_process
 from tests.support.sinkhole import CUT, LATER, ORDINARY
 from tests.support.storm import PARTS, Storm
 
+Fault = Callable[[Storm], Awaitable[None]]
 LEASE = 3
+HUNG = 8
+_SPARE = 2**22
+"""Bytes that one without memory may still take."""
 
 
 async def relay_cuts(storm: Storm) -> None:
@@ -19,7 +28,7 @@ async def relay_cuts(storm: Storm) -> None:
 async def relay_away(storm: Storm) -> None:
     """Nobody listens where the relay was, for a while."""
     storm.sinkhole.stop()
-    await _for_a_while(storm, 5)
+    await for_a_while(storm, 5)
     await storm.sinkhole.start()
 
 
@@ -27,14 +36,14 @@ async def relay_in_a_mood(storm: Storm) -> None:
     """The relay answers 451, or cuts, at random commands, for a while; also after final dots."""
     mood = storm.random.choice([CUT, LATER])
     storm.sinkhole.answers = lambda verb, port: mood if storm.random.random() < 0.2 else ORDINARY
-    await _for_a_while(storm, 5)
+    await for_a_while(storm, 5)
     storm.sinkhole.answers = lambda verb, port: ORDINARY
 
 
 async def dispatcher_sleeps(storm: Storm) -> None:
     """A dispatcher is stopped, mostly for longer than its lease."""
     with stopped_process((await storm.running("dispatcher")).pid):
-        await _for_a_while(storm, 2 * LEASE)
+        await for_a_while(storm, 2 * LEASE)
 
 
 async def drained(storm: Storm) -> None:
@@ -44,18 +53,52 @@ async def drained(storm: Storm) -> None:
     storm.start()
 
 
-async def _for_a_while(storm: Storm, seconds: float) -> None:
+async def for_a_while(storm: Storm, seconds: float) -> None:
+    """Let time pass, up to so much."""
     await asyncio.sleep(storm.random.uniform(0, seconds))
 
 
-def _killed(what: str) -> Callable[[Storm], Awaitable[None]]:
+def _hung(part: str) -> Fault:
+    async def fault(storm: Storm) -> None:
+        """It is stopped until the supervisor has replaced it."""
+        process = await storm.running(part)
+        with stopped_process(process.pid):
+            await eventually(
+                lambda: _is_gone(storm, process), f"the {part} is replaced", seconds=120
+            )
+
+    return fault
+
+
+def _without_memory(part: str) -> Fault:
+    async def fault(storm: Storm) -> None:
+        """It gets no more memory than it has and a little, for a while or until it dies of it."""
+        process = await storm.running(part)
+        over = time.monotonic() + storm.random.uniform(0, 10)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            allowed = process.memory_info().vms + _SPARE
+            process.rlimit(psutil.RLIMIT_AS, (allowed, psutil.RLIM_INFINITY))
+            await eventually(lambda: _is_gone(storm, process) or time.monotonic() > over, "over")
+            process.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+
+    return fault
+
+
+def _is_gone(storm: Storm, process: psutil.Process) -> bool:
+    storm.tend()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def _killed(what: str) -> Fault:
     async def fault(storm: Storm) -> None:
         await storm.strike(what)
 
     return fault
 
 
-FAULTS: dict[str, Callable[[Storm], Awaitable[None]]] = {
+FAULTS: dict[str, Fault] = {
     **{f"kill {what}": _killed(what) for what in (*PARTS, "supervisor", "everything")},
     "relay cuts": relay_cuts,
     "relay away": relay_away,
@@ -63,3 +106,9 @@ FAULTS: dict[str, Callable[[Storm], Awaitable[None]]] = {
     "dispatcher sleeps": dispatcher_sleeps,
     "drained": drained,
 }
+"""What can be done to any storm."""
+CHILD_FAULTS: dict[str, Fault] = {
+    **{f"hung {part}": _hung(part) for part in ("front", "dispatcher")},
+    **{f"{part} without memory": _without_memory(part) for part in ("front", "dispatcher")},
+}
+"""What needs a supervisor that waits for HUNG seconds only."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from mailproxy.errors import CursorError
 from mailproxy.v1.delivery_pb2 import DeliveryReport, FailureReason, ReportEvent
 
 from tests.support.sinkhole import REFUSED, Sinkhole, Wanted
@@ -19,7 +20,13 @@ SHOWN = 5
 
 @dataclass
 class Ledger:
-    """Acknowledged messages and all reports, noted as they come."""
+    """Acknowledged messages and all reports, noted as they come.
+
+    `lossy`: a failover may lose the last commits. Then what it lost is told, and no finding; all
+    else is judged as ever.
+    """
+
+    lossy: bool = False
 
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     """Recipients by message id."""
@@ -34,7 +41,14 @@ class Ledger:
     recipients: int = 0
     """Acknowledged ones, and how many of them are final: `ended`."""
     ended: int = 0
-    _early: set[Wanted] = field(default_factory=set)
+    forgotten: dict[str, list[str]] = field(default_factory=dict)
+    """Acknowledged messages that a failover lost: recipients by message id."""
+    common: list[int] = field(default_factory=list)
+    """The offsets up to which old logs and new ones were the same, as the consumer was told."""
+    excused: set[Wanted] = field(default_factory=set)
+    """Of what a failover may have lost that it was sent."""
+    _said: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    """By report id: it is of one log and one offset."""
 
     def acknowledge(self, message_id: str, recipients: list[str]) -> None:
         """Note that the server has taken a message."""
@@ -48,6 +62,9 @@ class Ledger:
         if report.offset != self.offset + 1:
             self.wrong.append(f"offset {report.offset} came after {self.offset}")
         self.offset = report.offset
+        said = report.offset, report.message_id, report.recipient, report.event
+        if self._said.setdefault(report.report_id, said) != said:
+            self.wrong.append(f"{report.report_id} was {self._said[report.report_id]}, and {said}")
         key = report.message_id, report.recipient
         if report.event == ReportEvent.REPORT_EVENT_DEFERRED and report.reason in DOUBTFUL:
             self.doubts[key] += 1
@@ -56,6 +73,28 @@ class Ledger:
                 self.wrong.append(f"{key} became final twice")
             self.final[key] = report
             self.ended += report.message_id in self.acknowledged
+
+    def go_back(self, error: CursorError) -> None:
+        """Undo the reports that the log has lost; such an error is wrong where nothing may be."""
+        common = int(error.metadata.get("common_offset", 0))
+        self.common.append(common)
+        if not self.lossy or error.reason != "CURSOR_FOREIGN" or common > self.offset:
+            self.wrong.append(f"cursor refused at {self.offset}: {error.reason} {error.metadata}")
+        self.offset = common
+        for key in [key for key, report in self.final.items() if report.offset > common]:
+            del self.final[key]
+            self.ended -= key[0] in self.acknowledged
+
+    def forget(self, message_id: str) -> None:
+        """Note that a failover has lost an acknowledged message."""
+        recipients = self.acknowledged.pop(message_id)
+        self.forgotten[message_id] = recipients
+        self.recipients -= len(recipients)
+        self.ended -= sum((message_id, one) in self.final for one in recipients)
+
+    def unsettled(self) -> list[str]:
+        """Give the acknowledged messages of which not all is final."""
+        return list(dict.fromkeys(key[0] for key in self._wanted() if key not in self.final))
 
     @property
     def settled(self) -> bool:
@@ -98,6 +137,8 @@ class Ledger:
     def _repeated(self, sinkhole: Sinkhole) -> Iterator[str]:
         """Each copy but the last must have been cut off from its outcome, and be told as such."""
         for key, copies in sinkhole.copies.items():
+            if key in self.excused:
+                continue
             if copies - 1 > self.doubts[key]:
                 yield f"{key}: {copies} copies, {self.doubts[key]} doubts"
             elif copies > 1 and key in self.final and not self.final[key].possible_duplicate:

@@ -7,13 +7,11 @@ and passwords, as well as by its socket.
 
 import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import trustme
 from mailproxy_server.app.ports import hold
 
@@ -111,21 +109,6 @@ class Alone(Node):
             "WHERE datname = $1 AND pid <> pg_backend_pid()",
             database,
         )
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop all its processes for the length of the block."""
-        first = psutil.Process(self.pid)
-        stopped = [first, *first.children(recursive=True)]
-        for process in stopped:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for process in reversed(stopped):
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager

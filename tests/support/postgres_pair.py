@@ -10,8 +10,8 @@
         ...what commits from here on is lost...
         await pair.fail_over()
 
-Replication is asynchronous unless `pair.primary.set("synchronous_standby_names", "*")`. Each node
-listens on a Unix socket alone, so that `between(node.url_of(...))` can stand before it too.
+Replication is asynchronous unless `pair.primary.set("synchronous_standby_names", STANDBY)`. Each
+node listens on a Unix socket alone, so that `between(node.url_of(...))` can stand before it too.
 `pair.primary` and `pair.standby` are who is which just now: they change places at a promotion.
 """
 
@@ -19,19 +19,22 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import asyncpg
+import psutil
 
 from tests.support.between import Between, between
 from tests.support.postgres_of import user_ids
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 """Of Debian's package; the embedded PostgreSQL comes without pg_basebackup."""
+STANDBY = "walreceiver"
+"""What a standby calls itself; with "*" a commit might wait for a mere pg_basebackup."""
 _SETTINGS = {
     "fsync": "off",  # a crash of the process loses nothing by it, and the machine's is not tested
     "listen_addresses": "",
@@ -44,10 +47,15 @@ _PATIENCE = 60
 
 
 class Node:
-    """One of the two: its data below `folder`, run as nobody when we are root."""
+    """One of the two: its data below `folder`, run as nobody when we are root.
 
-    def __init__(self, folder: Path) -> None:
+    `variables` are added to the environment of its programs.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        # Not for `setpriv`: what libfaketime makes as root, it could not use as nobody.
+        self._variables = ["=".join(item) for item in (variables or {}).items()]
         self._user = "nobody" if os.geteuid() == 0 else None
         self._process: asyncio.subprocess.Process | None = None
         folder.mkdir(mode=0o700)
@@ -75,9 +83,13 @@ class Node:
         self._process = await self._spawn(
             "postgres", "-D", str(self.data), "-k", str(self.folder), *settings
         )
+        await self.answered()
+
+    async def answered(self) -> None:
+        """Wait until it answers."""
         async with asyncio.timeout(_PATIENCE):
             while not await self._answers():
-                assert self._process.returncode is None, "postgres ended"
+                assert self.pid, f"postgres ended: {self._tail()}"
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
@@ -87,6 +99,21 @@ class Node:
     async def crash(self) -> None:
         """End it and all its processes at once, with no checkpoint and nothing more sent."""
         await self._end(signal.SIGQUIT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all its processes for the length of the block."""
+        first = psutil.Process(self.pid)
+        stopped = [first, *first.children(recursive=True)]
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in reversed(stopped):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     async def fetchval(self, sql: str, *arguments: object, database: str = "postgres") -> Any:
         """Run one statement in a session of its own, and give its first value."""
@@ -108,15 +135,28 @@ class Node:
     async def run(self, program: str, *arguments: str) -> None:
         """Run a program of PostgreSQL as the user of this node, to its end."""
         process = await self._spawn(program, *arguments)
-        assert await process.wait() == 0, program
+        assert await process.wait() == 0, f"{program}: {self._tail()}"
+
+    def _tail(self) -> str:
+        return self._log.read_text()[-1000:]
+
+    @property
+    def _log(self) -> Path:
+        return self.folder.parent / f"{self.folder.name}.log"
 
     async def _spawn(self, program: str, *arguments: str) -> asyncio.subprocess.Process:
-        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                PROGRAMS / program, *arguments,
+                *self._as_user(), "env", *self._variables, PROGRAMS / program, *arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                user=self._user, extra_groups=[] if self._user else None,
             )  # fmt: skip
+
+    def _as_user(self) -> list[str]:
+        """Not by `user=`, with which Python forks: a fork beside gRPC's threads dies at times."""
+        if self._user is None:
+            return []
+        uid, gid = user_ids(self._user)
+        return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
 
     async def _end(self, by: signal.Signals) -> None:
         if self._process is not None:
@@ -201,12 +241,15 @@ class PostgresPair:
 
 
 @asynccontextmanager
-async def postgres_pair(folder: Path) -> AsyncIterator[PostgresPair]:
+async def postgres_pair(
+    folder: Path, variables: Mapping[str, Mapping[str, str]] | None = None
+) -> AsyncIterator[PostgresPair]:
     """Run a primary and its standby below `folder` until the block ends.
 
     `folder` has a short name and lets others pass: `tests.support.postgres.open_folder` gives one.
+    `variables` are those of the nodes' environments, by the names of their folders, "a" and "b".
     """
-    one, two = Node(folder / "a"), Node(folder / "b")
+    one, two = [Node(folder / name, (variables or {}).get(name)) for name in ("a", "b")]
     try:
         await one.run(
             "initdb", "-D", str(one.data), "-A", "trust", "-U", "mailproxy", "-E", "UTF8",

@@ -7,6 +7,7 @@ leaves, so that a sender killed in between is seen to have sent.
 import asyncio
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -37,6 +38,8 @@ class Sinkhole:
     def __init__(self) -> None:
         self.port = 0
         self.copies: Counter[Wanted] = Counter()
+        self.latest: dict[Wanted, float] = {}
+        """When the last final dot of each came, by the monotonic clock."""
         self.by_port: Counter[int] = Counter()
         self.versions: dict[str, set[bytes]] = {}
         self.headless: set[str] = set()
@@ -61,6 +64,7 @@ class Sinkhole:
         message_id = found[1].decode() if found else "none"
         for recipient in recipients if taken else []:
             self.copies[message_id, recipient] += 1
+            self.latest[message_id, recipient] = time.monotonic()
         self.by_port[port] += taken
         self.dots += taken
         self.versions.setdefault(message_id, set()).add(hashlib.sha256(content).digest())

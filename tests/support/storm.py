@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +24,14 @@ from typing import Self
 import psutil
 from grpc import StatusCode
 from mailproxy import AsyncMailProxyClient, MailProxyError
+from mailproxy.errors import CursorError
 
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
+from tests.support.replicas import TOKEN, environment_of
 from tests.support.serving import REAL, Run, left
 from tests.support.sinkhole import Sinkhole
+from tests.support.storm_ground import Ground
 from tests.support.telling import tell
 
 SENDERS = 32
@@ -36,7 +39,15 @@ PATIENCE = 120.0
 """Seconds that a submission may take through all the restarts."""
 IN_TRAFFIC = 0.5
 """The share of strikes that wait until mail flows again."""
-NOBODY_ANSWERED = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED}
+DRAINED_WITHIN = 300.0
+"""Seconds in which the queue drains by itself when all is calm: looks at it are 30 s apart."""
+AGAIN = {
+    StatusCode.UNAVAILABLE,
+    StatusCode.CANCELLED,
+    StatusCode.DEADLINE_EXCEEDED,
+    StatusCode.RESOURCE_EXHAUSTED,
+}
+"""What a program with an outbox meets with a submission of the same request_id."""
 PARTS = {
     "front": ("front",),
     "dispatcher": ("dispatcher",),
@@ -47,9 +58,22 @@ PARTS = {
 
 
 class Storm:
-    """One server on `data_dir`, one relay, one client; `seed` decides what chance decides."""
+    """One server on `data_dir`, one relay, one client; `seed` decides what chance decides.
 
-    def __init__(self, data_dir: Path, seed: int, *, dispatchers: int = 1, lease: int = 3):
+    Its database is the embedded one, or that of `ground`. `settings` by their names.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        seed: int,
+        *,
+        dispatchers: int = 1,
+        lease: int = 3,
+        ground: Ground | None = None,
+        settings: Mapping[str, float] | None = None,
+    ):
+        self.ground = ground
         self.random = random.Random(seed)
         self.sinkhole = Sinkhole()
         self.ledger = Ledger()
@@ -62,7 +86,10 @@ class Storm:
             "MAILPROXY_LEASE_SECONDS": str(lease),
             "MAILPROXY_DISPATCHERS": str(dispatchers),
             "MAILPROXY_LOG_LEVEL": "warning",
+            **{f"MAILPROXY_{name.upper()}": str(value) for name, value in (settings or {}).items()},
+            **(environment_of(ground.url) if ground else {}),
         }
+        self._hurried = True
         self._permits = asyncio.Semaphore(0)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -74,7 +101,7 @@ class Storm:
         self.logs.append(self.run)
         await asyncio.to_thread(self.run.ready)
         self._environment["MAILPROXY_GRPC_LISTEN"] = self.run.grpc
-        token = (self._data_dir / "token").read_text().strip()
+        token = TOKEN if self.ground else (self._data_dir / "token").read_text().strip()
         self.client = await self._stack.enter_async_context(
             AsyncMailProxyClient(self.run.grpc, token, timeout=PATIENCE)
         )
@@ -112,12 +139,12 @@ class Storm:
         """Wait for a random moment: mostly under traffic, else while it may still be starting."""
         if self.random.random() < IN_TRAFFIC:
             goal = self.traffic + self.random.randrange(1, 150)
-            await eventually(lambda: self._flows(goal), "traffic")
+            await eventually(lambda: self._flows(goal), "traffic", seconds=PATIENCE)
         else:
             await asyncio.sleep(self.random.uniform(0, 1.5))
 
     def _flows(self, goal: int) -> bool:
-        self._tend()
+        self.tend()
         return self.traffic >= goal or (self.ledger.settled and self._answered)
 
     @property
@@ -152,7 +179,7 @@ class Storm:
 
     def part(self, word: str) -> psutil.Process | None:
         """Give one of the processes that run with this word in their command line."""
-        self._tend()
+        self.tend()
         found = []
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self.run.pid).children(recursive=True):
@@ -162,7 +189,7 @@ class Storm:
                         found.append(process)
         return self.random.choice(found) if found else None
 
-    def _tend(self) -> None:
+    def tend(self) -> None:
         """As a service manager does: start again a server whose start PostgreSQL's end stopped."""
         if self.run.process.poll() is not None:
             refused = "cannot be used" in self.run.err and "is ready" not in self.run.out
@@ -174,6 +201,33 @@ class Storm:
         """Wait until all is submitted, sent and reported."""
         await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
         await eventually(lambda: self.ledger.settled, "all are final", seconds=PATIENCE)
+
+    async def run_dry(self, hurried: float) -> None:
+        """Wait until the queue has drained to nothing; after so many seconds by itself."""
+        await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
+        await asyncio.sleep(hurried)  # retries that wait for minutes by right are made due
+        self._hurried = False
+        async with asyncio.timeout(DRAINED_WITHIN):
+            while (waiting := await self._waiting()) or not self.ledger.settled:
+                if not waiting and self.ledger.lossy:
+                    await self._look_for_the_forgotten()
+                await asyncio.sleep(1)
+
+    async def _waiting(self) -> int:
+        """Count what the server says that its queue holds."""
+        self.tend()
+        found = (await self.client.queue_status()).accounts
+        return sum(one.due + one.retrying + one.scheduled + one.sending + one.held for one in found)
+
+    async def _look_for_the_forgotten(self) -> None:
+        """Take out of the account what the database does not know any more."""
+        for message_id in self.ledger.unsettled():
+            try:
+                await self.client.get_message(message_id)
+            except MailProxyError as error:
+                if error.code is not StatusCode.NOT_FOUND:
+                    raise
+                self.ledger.forget(message_id)
 
     async def stop(self) -> list[psutil.Process]:
         """Drain the server; give the processes that it left behind."""
@@ -217,20 +271,31 @@ class Storm:
                 )
             except MailProxyError as error:
                 self.refusals[error.code.name] += 1
-                if error.code not in NOBODY_ANSWERED:
+                if error.code not in AGAIN:
                     self.ledger.unacknowledged.append(f"message {number}: {error}")
                     return
+                await asyncio.sleep(max(0.0, error.retry_after or 0.0))
             else:
                 self.ledger.acknowledge(sent.message_id, to)
                 return
 
     async def _follow(self) -> None:
-        async for report in self.client.delivery_reports():
-            self.ledger.note(report)
+        """Follow the reports, as a program that keeps its cursor and does as an error says."""
+        start = "earliest"
+        while True:
+            try:
+                async for report in self.client.delivery_reports(start):
+                    start = report.cursor
+                    self.ledger.note(report)
+            except CursorError as error:
+                self.ledger.go_back(error)
+                start = error.metadata.get("common_cursor", "earliest")
+            except MailProxyError as error:
+                self.ledger.wrong.append(f"the stream of reports ended: {error!r}")
 
     async def _hurry(self) -> None:
         """Let nothing wait for the time of its retry."""
-        while True:
+        while self._hurried:
             with contextlib.suppress(MailProxyError):
                 await self.client.run_now(include_retries=True)
             await asyncio.sleep(1)
