@@ -59,7 +59,7 @@ def faults_of(storm: Storm) -> dict[str, Fault]:
 
 async def chaos(minutes: float, seed: int, database: str) -> list[str]:
     """Go on for so long; give the promises that were broken."""
-    done: Counter[str] = Counter()
+    done, copies = Counter[str](), Counter[str]()
     async with storming(seed, database) as storm:
         faults, bag = faults_of(storm), list[str]()
         began = told = time.monotonic()
@@ -73,22 +73,28 @@ async def chaos(minutes: float, seed: int, database: str) -> list[str]:
             name = bag.pop()
             done[name] += 1
             await faults[name](storm)
+            copies[name] += storm.duplicates - copies.total()
             if time.monotonic() - told > TOLD_EVERY:
                 told = time.monotonic()
                 tell(f"{told - began:5.0f} s: {storm.tally()}; last: {name}")
         calm = time.monotonic()
         await storm.run_dry(hurried=2 * HUNG)
         tell(f"all faults are over; the queue was empty {time.monotonic() - calm:.0f} s later")
+        copies["in the calm"] = storm.duplicates - copies.total()
         left = await storm.stop()
-        tell(*summary(storm, done))
+        tell(*summary(storm, done, +copies))
         findings = storm.findings() + storm.ledger.unacknowledged[:5]
         return findings + [f"left behind: {process}" for process in left]
 
 
-def summary(storm: Storm, done: Counter[str]) -> list[str]:
-    """Say what there was."""
+def summary(storm: Storm, done: Counter[str], copies: Counter[str]) -> list[str]:
+    """Say what there was; `copies` by the last fault before they came, which need not be the cause."""
     ledger, sinkhole = storm.ledger, storm.sinkhole
-    lines = [storm.tally(), f"{done.total()} faults: {dict(sorted(done.items()))}"]
+    lines = [
+        storm.tally(),
+        f"{done.total()} faults: {dict(sorted(done.items()))}",
+        f"{copies.total()} copies, by when they came: {dict(sorted(copies.items()))}",
+    ]
     if ledger.lossy:
         sent = sum(
             (one, to) in sinkhole.copies

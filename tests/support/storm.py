@@ -129,6 +129,11 @@ class Storm:
         """Acknowledgements and final dots so far."""
         return len(self.ledger.acknowledged) + self.sinkhole.dots
 
+    @property
+    def duplicates(self) -> int:
+        """Copies beyond the first so far."""
+        return self.ledger.duplicates(self.sinkhole)
+
     def let_in(self, messages: int) -> None:
         """Let so many more messages be submitted."""
         self.allowed += messages
@@ -243,7 +248,7 @@ class Storm:
         ledger = self.ledger
         return (
             f"{len(ledger.acknowledged)} of {self.submitted} acknowledged, {ledger.offset} reports,"
-            f" {self.sinkhole.dots} dots, {ledger.duplicates(self.sinkhole)} duplicates,"
+            f" {self.sinkhole.dots} dots, {self.duplicates} duplicates,"
             f" {ledger.doubts.total()} doubts, struck: {dict(self.kills)},"
             f" submissions to repeat: {dict(self.refusals)}"
         )
