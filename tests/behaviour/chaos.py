@@ -61,26 +61,26 @@ async def chaos(minutes: float, seed: int, database: str) -> list[str]:
     """Go on for so long; give the promises that were broken."""
     done, copies = Counter[str](), Counter[str]()
     async with storming(seed, database) as storm:
-        faults, bag = faults_of(storm), list[str]()
+        faults, bag, name = faults_of(storm), list[str](), "nothing"
         began = told = time.monotonic()
         while time.monotonic() - began < minutes * 60:
             answered = len(storm.ledger.acknowledged) + len(storm.ledger.unacknowledged)
             storm.let_in(max(0, OPEN - (storm.allowed - answered)))
             await storm.moment()
+            copies[name] += storm.duplicates - copies.total()
             if not bag:  # each has its turn before one comes again
                 bag = list(faults)
                 storm.random.shuffle(bag)
             name = bag.pop()
             done[name] += 1
             await faults[name](storm)
-            copies[name] += storm.duplicates - copies.total()
             if time.monotonic() - told > TOLD_EVERY:
                 told = time.monotonic()
                 tell(f"{told - began:5.0f} s: {storm.tally()}; last: {name}")
         calm = time.monotonic()
         await storm.run_dry(hurried=2 * HUNG)
         tell(f"all faults are over; the queue was empty {time.monotonic() - calm:.0f} s later")
-        copies["in the calm"] = storm.duplicates - copies.total()
+        copies[f"{name}, and calm"] = storm.duplicates - copies.total()
         left = await storm.stop()
         tell(*summary(storm, done, +copies))
         findings = storm.findings() + storm.ledger.unacknowledged[:5]
@@ -88,7 +88,7 @@ async def chaos(minutes: float, seed: int, database: str) -> list[str]:
 
 
 def summary(storm: Storm, done: Counter[str], copies: Counter[str]) -> list[str]:
-    """Say what there was; `copies` by the last fault before they came, which need not be the cause."""
+    """Say what there was; `copies` by the last fault before, which need not be the cause."""
     ledger, sinkhole = storm.ledger, storm.sinkhole
     lines = [
         storm.tally(),
