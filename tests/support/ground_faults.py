@@ -106,7 +106,8 @@ async def failed_over(storm: Storm) -> None:
     began = time.monotonic() - BEFORE_A_LOSS
     if not ground.synchronous:
         await ground.pair.cut_replication()
-        await for_a_while(storm, LEASE)
+        storm.let_in(100)
+        await storm.moment()
     await ground.pair.fail_over()
     if not ground.synchronous:
         late = (key for key, instant in storm.sinkhole.latest.items() if instant > began)
