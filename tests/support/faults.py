@@ -16,6 +16,8 @@ from tests.support.storm import PARTS, Storm
 Fault = Callable[[Storm], Awaitable[None]]
 LEASE = 3
 HUNG = 8
+_STARTED = 15.0
+"""Seconds after which a process serves, mostly."""
 _SPARE = 2**22
 """Bytes that one without memory may still take."""
 
@@ -60,8 +62,13 @@ async def for_a_while(storm: Storm, seconds: float) -> None:
 
 def _hung(part: str) -> Fault:
     async def fault(storm: Storm) -> None:
-        """It is stopped until the supervisor has replaced it."""
+        """It is stopped until the supervisor has replaced it: one that serves, as a minute more is
+        given to one that starts."""
         process = await storm.running(part)
+        over = time.monotonic() + _STARTED
+        await eventually(lambda: _is_gone(storm, process) or time.monotonic() > over, "it serves")
+        if _is_gone(storm, process):
+            return
         with stopped_process(process.pid):
             await eventually(
                 lambda: _is_gone(storm, process), f"the {part} is replaced", seconds=120

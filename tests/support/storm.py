@@ -14,6 +14,7 @@ final dots at the relay (`sinkhole`).
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -212,11 +213,13 @@ class Storm:
         await eventually(lambda: self._answered, "all are answered", seconds=PATIENCE + 5)
         await asyncio.sleep(hurried)  # retries that wait for minutes by right are made due
         self._hurried = False
-        async with asyncio.timeout(DRAINED_WITHIN):
-            while (waiting := await self._waiting()) or not self.ledger.settled:
-                if not waiting and self.ledger.lossy:
-                    await self._look_for_the_forgotten()
-                await asyncio.sleep(1)
+        over = time.monotonic() + DRAINED_WITHIN
+        while (waiting := await self._waiting()) or not self.ledger.settled:
+            told = f"{waiting} wait in the queue; not final: {self.ledger.unsettled()[:5]}"
+            assert time.monotonic() < over, f"stuck for {DRAINED_WITHIN} s: {told}"
+            if not waiting and self.ledger.lossy:
+                await self._look_for_the_forgotten()
+            await asyncio.sleep(1)
 
     async def _waiting(self) -> int:
         """Count what the server says that its queue holds."""
