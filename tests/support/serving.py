@@ -92,7 +92,10 @@ class Run:
 
     def kill(self) -> None:
         """kill -9 of everything at once: supervisor, children, watcher, PostgreSQL."""
-        doomed = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
+        doomed = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended before
+            supervisor = psutil.Process(self.pid)
+            doomed = [*supervisor.children(recursive=True), supervisor]
         for process in doomed:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
