@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from mailproxy import Message
 from mailproxy_server.queue.role_settings import wanted
@@ -28,12 +31,26 @@ def test_the_page_names_every_setting_of_a_session() -> None:
     assert named == set(wanted(10))
 
 
+@asynccontextmanager
+async def opened_before(through: str) -> AsyncIterator[None]:
+    """Have the pooler hold idle connections from before the role got its settings."""
+
+    async def one() -> None:
+        link = await asyncpg.connect(through, statement_cache_size=0)
+        await link.execute("SELECT pg_sleep(0.5)")
+        await link.close()
+
+    await asyncio.gather(*(one() for _ in range(4)))
+    yield
+
+
 async def test_mail_is_taken_in_sent_reported_and_limited_through_a_pooler(
     database_url: str, tmp_path: Path
 ) -> None:
     settings: dict[str, float | str] = {"database_direct_url": database_url, "dispatchers": 2}
     async with (
         pooling(database_url) as through,
+        opened_before(through),
         ScriptedRelay({"RCPT": refusing}) as relay,
         replica(tmp_path, through, settings=settings) as run,
         client_of(run) as client,

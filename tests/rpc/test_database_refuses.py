@@ -275,6 +275,15 @@ class Beside:
         assert not self.following.done(), self.said
 
 
+async def _follows(server: Alone, name: str) -> None:
+    """Wait until the relay works: what comes before that is a database that cannot be used."""
+    working = """SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND state = 'idle'
+                 AND application_name = 'mailproxy outbox relay' AND query ILIKE '%outbox%'"""
+    async with asyncio.timeout(30):
+        while not await server.fetchval(working, name):
+            await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def shop_beside(place: Place) -> AsyncIterator[Beside]:
     name = f"{place.name}_shop"
@@ -289,6 +298,7 @@ async def shop_beside(place: Place) -> AsyncIterator[Beside]:
         relay = Relay(url, client, "shop", said.append)
         following = asyncio.create_task(relay.run())
         try:
+            await _follows(place.server, name)
             yield (beside := Beside(place, name, following, said))
             assert not beside.following.done(), said
         finally:

@@ -13,6 +13,14 @@ JOIN pg_roles r ON r.oid = s.setrole JOIN pg_database d ON d.oid = s.setdatabase
 WHERE r.rolname = current_user AND d.datname = current_database()
 """
 
+_END_IDLE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = current_user AND datname = current_database() AND state = 'idle'
+  AND pid <> pg_backend_pid()
+"""
+"""A pooler keeps connections that it opened before, with the settings that the role had then; for
+those that it loses while nobody uses them it opens new ones."""
+
 
 def wanted(statement_timeout: float) -> dict[str, str]:
     """Give the settings; `statement_timeout` in seconds. Plans are made anew each time, since
@@ -22,8 +30,8 @@ def wanted(statement_timeout: float) -> dict[str, str]:
 
 
 async def give(link: Connection, statement_timeout: float) -> list[str]:
-    """Give the role of this session its settings in this database, as a role may for itself; give
-    the names of those that were others before."""
+    """Give the role of this session its settings in this database, as a role may for itself, and
+    end its idle sessions that have others; give the names of those that were others before."""
     there = dict(row[0].split("=", 1) for row in await link.fetch(_NOW))
     role, database = await _quoted_names(link)
     changed = []
@@ -33,6 +41,8 @@ async def give(link: Connection, statement_timeout: float) -> list[str]:
         if there.get(name) != value:
             await link.execute(f"ALTER ROLE {role} IN DATABASE {database} SET {name} = {text}")
             changed.append(name)
+    if changed:
+        await link.execute(_END_IDLE)
     return changed
 
 
