@@ -35,12 +35,12 @@ def test_the_page_names_every_setting_of_a_session() -> None:
 async def opened_before(through: str) -> AsyncIterator[None]:
     """Have the pooler hold idle connections from before the role got its settings."""
 
-    async def one() -> None:
-        link = await asyncpg.connect(through, statement_cache_size=0)
-        await link.execute("SELECT pg_sleep(0.5)")
+    links = [await asyncpg.connect(through, statement_cache_size=0) for _ in range(4)]
+    for link in links:  # each in a transaction that is open: none can share another's
+        await link.execute("BEGIN")
+    for link in links:
+        await link.execute("COMMIT")
         await link.close()
-
-    await asyncio.gather(*(one() for _ in range(4)))
     yield
 
 
